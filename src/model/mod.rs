@@ -1,0 +1,9 @@
+//! Floor 0: the words. Nothing here knows of queues, clouds or clocks.
+
+pub mod decode;
+pub mod ids;
+pub mod job;
+pub mod progress;
+pub mod result;
+pub mod secret;
+pub mod verdict;

@@ -1,0 +1,107 @@
+//! What is known of a job on its way: travels with it between attempts, never in its body.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::ids::RequestId;
+use super::verdict::{Fault, VerdictLabel};
+
+/// How many attempts the log keeps: the last ones.
+pub const MAX_LOG: usize = 32;
+
+/// One request that was sent to the dismiss call, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// When the request was sent.
+    pub at: Timestamp,
+    pub verdict: VerdictLabel,
+    /// None if no reply came.
+    pub http_status: Option<u16>,
+    pub request_id: Option<RequestId>,
+    pub error: Option<Fault>,
+    /// From sending to the whole reply, or to giving up.
+    pub duration_ms: u64,
+}
+
+/// The state of a job that was received: attempts so far, and when it may go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub received_at: Timestamp,
+    /// 1, one more after each redrive.
+    pub run: u32,
+    /// Requests sent, throttled ones included.
+    pub attempts: u32,
+    /// Those of them that count towards `retry.max_attempts`.
+    pub transient: u32,
+    pub log: Vec<AttemptRecord>,
+    /// How many attempts the log no longer holds.
+    pub omitted: u32,
+    /// Not before this moment; absent when it may be sent at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+}
+
+impl Progress {
+    /// A job just received for the first time.
+    pub fn received(at: Timestamp) -> Self {
+        Self { received_at: at, run: 1, attempts: 0, transient: 0, log: Vec::new(), omitted: 0, due: None }
+    }
+
+    /// Notes an attempt; the oldest one leaves a full log.
+    pub fn note(&mut self, record: AttemptRecord) {
+        self.attempts = self.attempts.saturating_add(1);
+        if record.verdict == VerdictLabel::Transient {
+            self.transient = self.transient.saturating_add(1);
+        }
+        self.log.push(record);
+        while self.log.len() > MAX_LOG {
+            self.log.remove(0);
+            self.omitted = self.omitted.saturating_add(1);
+        }
+    }
+
+    pub fn last(&self) -> Option<&AttemptRecord> {
+        self.log.last()
+    }
+
+    /// The last request ID that the provider gave.
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.log.iter().rev().find_map(|record| record.request_id.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(verdict: VerdictLabel, id: Option<&str>) -> AttemptRecord {
+        AttemptRecord {
+            at: Timestamp::UNIX_EPOCH,
+            verdict,
+            http_status: None,
+            request_id: id.map(|id| RequestId::parse(id).unwrap()),
+            error: None,
+            duration_ms: 1,
+        }
+    }
+
+    #[test]
+    fn a_full_log_keeps_the_last_and_counts_the_rest() {
+        let mut progress = Progress::received(Timestamp::UNIX_EPOCH);
+        for n in 0..40 {
+            progress.note(record(VerdictLabel::Throttled, Some(&n.to_string())));
+        }
+        assert_eq!((progress.attempts, progress.log.len(), progress.omitted), (40, MAX_LOG, 8));
+        assert_eq!(progress.request_id().unwrap().as_str(), "39");
+        assert_eq!(progress.transient, 0, "a throttle costs no attempt");
+    }
+
+    #[test]
+    fn the_request_id_is_the_last_one_given() {
+        let mut progress = Progress::received(Timestamp::UNIX_EPOCH);
+        progress.note(record(VerdictLabel::Transient, Some("first")));
+        progress.note(record(VerdictLabel::Transient, None));
+        assert_eq!(progress.request_id().unwrap().as_str(), "first");
+        assert_eq!(progress.transient, 2);
+    }
+}

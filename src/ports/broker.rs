@@ -1,0 +1,173 @@
+//! The queue, seen from the pipeline.
+//!
+//! A [`Delivery`] is a job in hand. Each of its verbs consumes it and ends our hold on it; a delivery that is dropped
+//! without a verb comes back from the queue later, like one whose verb failed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::ids::ProviderName;
+use crate::model::job::Lane;
+use crate::model::progress::Progress;
+use crate::model::result::DismissResult;
+
+/// The queue failed; everything in hand comes back once it is there again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BrokerError {
+    #[error("connection to the broker lost: {0}")]
+    Lost(String),
+    #[error("the broker did not confirm within {0:?}")]
+    Unconfirmed(Duration),
+    #[error("the broker refused a message: {0}")]
+    Refused(String),
+    #[error("no queue takes {0}")]
+    Unroutable(String),
+}
+
+/// A job's bytes and all that travels beside them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// As the producer sent it, never rewritten.
+    pub body: Bytes,
+    pub message_id: Option<String>,
+    pub correlation_id: Option<String>,
+    /// Where a copy of the result is asked for.
+    pub reply_to: Option<String>,
+    pub traceparent: Option<String>,
+    /// Absent until the job was first deferred.
+    pub progress: Option<Progress>,
+    /// Set where the queue itself gave up on the job.
+    pub ended: Option<QueueEnding>,
+}
+
+/// Why the queue gave up on a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueEnding {
+    /// Handed out too often without an answer.
+    DeliveryLimit,
+    /// The message's own `expiration`.
+    Expiration,
+}
+
+/// Where a job belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LaneKey {
+    pub provider: ProviderName,
+    pub lane: Lane,
+}
+
+impl std::fmt::Display for LaneKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.provider, self.lane)
+    }
+}
+
+/// What ends a job: its result, and whether its message goes to the dead letters too.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub result: DismissResult,
+}
+
+/// A job in hand.
+pub struct Delivery {
+    pub message: Message,
+    /// The lane whose queue it came from; None from the intake.
+    pub origin: Option<LaneKey>,
+    receipt: Box<dyn Receipt>,
+}
+
+impl Delivery {
+    pub fn new(message: Message, origin: Option<LaneKey>, receipt: Box<dyn Receipt>) -> Self {
+        Self { message, origin, receipt }
+    }
+
+    /// Publishes the result (and the dead letter, where the outcome asks for one), confirmed, then lets the job go.
+    pub async fn settle(self, settlement: &Settlement) -> Result<(), BrokerError> {
+        self.receipt.settle(self.message, settlement).await
+    }
+
+    /// Stores the job with its `progress`, to come back to `lane` at `progress.due`, then lets this copy go.
+    pub async fn defer(mut self, lane: &LaneKey, progress: Progress, now: Timestamp) -> Result<(), BrokerError> {
+        self.message.progress = Some(progress);
+        self.receipt.defer(self.message, lane, now).await
+    }
+
+    /// Puts the job into `lane`, then lets this copy go.
+    pub async fn forward(self, lane: &LaneKey) -> Result<(), BrokerError> {
+        self.receipt.forward(self.message, lane).await
+    }
+
+    /// Gives the job back as it is.
+    pub async fn release(self) -> Result<(), BrokerError> {
+        self.receipt.release().await
+    }
+}
+
+/// The queue's half of a [`Delivery`]; the verbs mean what they mean there.
+#[async_trait]
+pub trait Receipt: Send + Sync {
+    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError>;
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError>;
+    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError>;
+    async fn release(self: Box<Self>) -> Result<(), BrokerError>;
+}
+
+/// One provider's jobs, or the intake's, as they arrive. Dropping it gives back what it holds.
+#[async_trait]
+pub trait JobSource: Send {
+    /// Resolves once a delivery is at hand. Cancel-safe.
+    async fn ready(&mut self) -> Result<(), BrokerError>;
+
+    /// The best delivery at hand: urgent before bulk, due retries before new jobs of their lane.
+    fn best(&mut self) -> Option<Delivery>;
+
+    /// How many are at hand, by lane.
+    fn held(&self, lane: Lane) -> usize;
+
+    /// Gives back what has been at hand since before `moment` (of the clock's `elapsed`): queues mind long holds.
+    async fn release_older_than(&mut self, age: Duration) -> Result<(), BrokerError>;
+}
+
+/// The right to be a provider's one active sender.
+#[async_trait]
+pub trait Lead: Send {
+    /// Resolves when the right is lost.
+    async fn lost(&mut self) -> BrokerError;
+}
+
+/// How many jobs wait where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    pub ready: u64,
+}
+
+/// A connection to the queue, or the file.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Jobs whose provider and lane nobody has looked at yet.
+    async fn intake(&self) -> Result<Box<dyn JobSource>, BrokerError>;
+
+    /// The jobs of one provider; `prefetch` is how many may be at hand from each of its queues.
+    async fn lanes(&self, provider: &ProviderName, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError>;
+
+    /// The best job of a provider without taking any other one into hand, for a probe.
+    async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError>;
+
+    /// The right to send for a provider; None while another holds it.
+    async fn lead(&self, provider: &ProviderName) -> Result<Option<Box<dyn Lead>>, BrokerError>;
+
+    /// Whether somebody (a replica with another configuration, perhaps) keeps a queue for this lane.
+    async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError>;
+
+    /// What waits in a lane, what is in hand not counted.
+    async fn depth(&self, lane: &LaneKey) -> Result<Depth, BrokerError>;
+
+    /// All that waits for its time.
+    async fn deferred(&self) -> Result<u64, BrokerError>;
+
+    /// Resolves when the connection is lost.
+    async fn lost(&self) -> BrokerError;
+}
