@@ -7,6 +7,9 @@ pub mod catalog;
 pub mod encoding;
 pub mod endpoint;
 pub mod huawei;
+pub mod signature;
+#[cfg(test)]
+mod testing;
 pub mod volcengine;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Huawei Cloud RTC (SparkRTC).
 
+pub mod sign;
+
 use crate::model::ids::AppId;
 use crate::model::secret::Secret;
 use crate::provider::endpoint::Endpoint;

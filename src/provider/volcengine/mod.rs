@@ -1,5 +1,7 @@
 //! Volcengine RTC, and BytePlus RTC, which speaks the same dialect.
 
+pub mod sign;
+
 use crate::model::ids::AppId;
 use crate::model::secret::Secret;
 use crate::provider::endpoint::Endpoint;
