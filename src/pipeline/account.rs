@@ -1,5 +1,6 @@
 //! One provider account as the pipeline sees it: all that outlives a connection to the queue.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::gate::Gate;
 use super::limbo::Limbo;
 use super::stamp::Stamps;
 use crate::model::ids::ProviderName;
+use crate::model::job::Lane;
 use crate::model::suspension::SuspensionReason;
 use crate::policy::breaker::{Breaker, Event};
 use crate::policy::decide::RetryPolicy;
@@ -22,8 +24,16 @@ pub struct Common {
     pub meter: Meter,
     /// The name of this replica, as results carry it.
     pub worker: Arc<str>,
+    /// The configured providers.
+    pub providers: Arc<[ProviderName]>,
     /// A number from 0 to 1, new at each call.
     pub jitter: fn() -> f64,
+}
+
+impl Common {
+    pub fn knows(&self, provider: &ProviderName) -> bool {
+        self.providers.contains(provider)
+    }
 }
 
 /// Whether a provider is still sent to.
@@ -49,6 +59,7 @@ pub struct Account {
     pub limbo: Limbo,
     pub common: Common,
     breaker: Mutex<Breaker>,
+    in_hand: [AtomicU64; 2],
 }
 
 /// Whether a request is the one that tries whether a suspended provider is back.
@@ -85,6 +96,7 @@ impl Account {
             stamps: Stamps::default(),
             limbo: Limbo::default(),
             breaker: Mutex::default(),
+            in_hand: Default::default(),
             common,
         }
     }
@@ -92,6 +104,15 @@ impl Account {
     /// Why nothing is sent to it, if nothing is.
     pub fn suspended(&self) -> Option<SuspensionReason> {
         self.breaker().suspended()
+    }
+
+    /// How many jobs of a lane this replica holds: at hand, on the wire, or being settled.
+    pub fn in_hand(&self, lane: Lane) -> u64 {
+        self.in_hand[lane as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_in_hand(&self, lane: Lane, jobs: usize) {
+        self.in_hand[lane as usize].store(jobs as u64, Ordering::Relaxed);
     }
 
     /// Takes in what a request showed of the provider's health, and tells when that changes.

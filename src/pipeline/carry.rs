@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::account::{Account, Role};
+use super::account::Account;
 use super::gate::Permit;
 use super::limbo::Decision;
+use super::pick::Pass;
 use super::reception::Job;
 use crate::model::ids::RequestId;
 use crate::model::progress::AttemptRecord;
@@ -18,15 +19,17 @@ use crate::ports::transport::TransportError;
 use crate::provider::{BuildError, Reply};
 
 /// Carries one job to its provider and back to its queue.
-pub async fn carry(account: Arc<Account>, mut job: Job, permit: Permit, role: Role) -> Result<(), BrokerError> {
+pub async fn carry(account: Arc<Account>, mut job: Job, pass: Pass) -> Result<(), BrokerError> {
     let id = job.job.job_id.clone();
     account.limbo.took_off(&id);
-    let verdict = attempt(&account, &mut job, permit).await;
-    account.observe(role, event(&verdict));
+    let verdict = attempt(&account, &mut job, &pass.permit).await;
+    let next = decide::decide(&verdict, &job.progress, &account.retry, (account.common.jitter)());
+    account.observe(pass.role, event(&verdict, &next));
+    drop(pass);
     if let Verdict::Throttled { retry_after, .. } = &verdict {
         account.gate.throttled(*retry_after);
     }
-    let decision = decision(&account, &mut job, &verdict);
+    let decision = decision(&account, &mut job, &verdict, next);
     let done = finish(&account, job, decision).await;
     account.limbo.landed(&id);
     done
@@ -37,9 +40,7 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
     let (lane, id) = (job.lane(), job.job.job_id.clone());
     let done = match &decision {
         Decision::Settle(settlement) => job.delivery.settle(settlement).await,
-        Decision::Defer(progress) => {
-            job.delivery.defer(&lane, (**progress).clone(), account.common.clock.now()).await
-        }
+        Decision::Defer(progress) => job.delivery.defer(&lane, (**progress).clone(), account.common.clock.now()).await,
     };
     match (&done, decision) {
         (Ok(()), Decision::Settle(settlement)) => {
@@ -53,7 +54,7 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
 }
 
 /// Sends one signed request and notes what came of it. Without a stamp nothing is sent, and nothing noted.
-async fn attempt(account: &Account, job: &mut Job, permit: Permit) -> Verdict {
+async fn attempt(account: &Account, job: &mut Job, permit: &Permit) -> Verdict {
     let stamp = match account.stamps.fresh(account).await {
         Ok(stamp) => stamp,
         Err(verdict) => return verdict,
@@ -67,8 +68,7 @@ async fn attempt(account: &Account, job: &mut Job, permit: Permit) -> Verdict {
     let (at, started) = (account.common.clock.now(), account.common.clock.elapsed());
     let (written, was_written) = oneshot::channel();
     let sending = account.transport.send(call, account.timeout, written);
-    let outcome = with_news(sending, was_written, &permit).await;
-    drop(permit);
+    let outcome = with_news(sending, was_written, permit).await;
 
     let (verdict, http_status, request_id) = read(account, &outcome);
     if let Verdict::Unauthorized { cure: Cure::FreshStamp, .. } = &verdict {
@@ -109,10 +109,7 @@ async fn with_news(
     outcome
 }
 
-fn read(
-    account: &Account,
-    outcome: &Result<Reply, TransportError>,
-) -> (Verdict, Option<u16>, Option<RequestId>) {
+fn read(account: &Account, outcome: &Result<Reply, TransportError>) -> (Verdict, Option<u16>, Option<RequestId>) {
     match outcome {
         Ok(reply) => {
             let (verdict, request_id) = account.provider.classify(reply);
@@ -122,33 +119,22 @@ fn read(
     }
 }
 
-/// What a verdict says of the provider's health. A throttle shows that it is there and knows us.
-fn event(verdict: &Verdict) -> Event {
-    match verdict {
-        Verdict::Dismissed | Verdict::AlreadyGone(_) | Verdict::Rejected(_) | Verdict::Throttled { .. } => {
-            Event::Answered
-        }
-        Verdict::Unauthorized { cure: Cure::FreshStamp, .. } => Event::Answered,
-        Verdict::Transient(_) => Event::Failed,
-        Verdict::Unauthorized { cure: Cure::Operator, .. } => {
-            Event::Refused(crate::model::suspension::SuspensionReason::Credentials)
-        }
-        Verdict::Misconfigured(_) => Event::Refused(crate::model::suspension::SuspensionReason::Configuration),
+/// What an attempt says of the provider's health. A throttle shows that it is there and knows us.
+fn event(verdict: &Verdict, next: &Next) -> Event {
+    match (next, verdict) {
+        (Next::Suspend(_, reason), _) => Event::Refused(*reason),
+        (Next::Settle(_) | Next::Defer(_), Verdict::Transient(_)) => Event::Failed,
+        (Next::Settle(_) | Next::Defer(_), _) => Event::Answered,
     }
 }
 
-fn decision(account: &Account, job: &mut Job, verdict: &Verdict) -> Decision {
+fn decision(account: &Account, job: &mut Job, verdict: &Verdict, next: Next) -> Decision {
     let common = &account.common;
-    let next = decide::decide(verdict, &job.progress, &account.retry, (common.jitter)());
     let wait = match next {
         Next::Settle(ending) => {
             return Decision::Settle(Box::new(job.settlement(common, ending.outcome, ending.error)));
         }
-        Next::Defer(wait) => wait,
-        Next::Suspend(wait, reason) => {
-            account.observe(Role::Ordinary, Event::Refused(reason));
-            wait
-        }
+        Next::Defer(wait) | Next::Suspend(wait, _) => wait,
     };
     tracing::info!(
         job_id = %job.job.job_id,

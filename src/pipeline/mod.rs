@@ -7,6 +7,7 @@ pub mod carry;
 pub mod gate;
 pub mod lane;
 pub mod limbo;
+pub mod pick;
 pub mod reception;
 pub mod router;
 pub mod stamp;

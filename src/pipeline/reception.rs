@@ -78,10 +78,9 @@ fn refuse(invalid: Invalid, fallback: JobId, progress: Progress, common: &Common
     let error = Some(Fault::new("invalid_job", invalid.message));
     let ending = Ending { outcome: Outcome::Invalid, error };
     let settled_at = common.clock.now();
-    let result =
-        DismissResult::of_readable(job_id, *invalid.readable, progress, ending, settled_at, &common.worker);
+    let result = DismissResult::of_readable(job_id, *invalid.readable, progress, ending, settled_at, &common.worker);
     let provider_known = match &result.provider {
-        Some(name) if common.meter.knows(name) => ProviderKnown::Yes,
+        Some(name) if common.knows(name) => ProviderKnown::Yes,
         Some(_) | None => ProviderKnown::No,
     };
     Settlement { result, provider_known }

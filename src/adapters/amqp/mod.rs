@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{Connection, ErrorKind};
+use lapin::{Channel, Connection, ErrorKind};
 use tokio::sync::watch;
 
 pub use connection::Settings;
@@ -95,9 +95,8 @@ impl AmqpBroker {
         Ok(Box::new(source.map_err(lost)?))
     }
 
-    /// How many jobs are ready in a queue; None if there is no such queue.
-    async fn count(&self, queue: &str) -> Result<Option<u64>, BrokerError> {
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+    /// How many jobs are ready in a queue; None if there is no such queue, and then the channel is closed.
+    async fn count(&self, channel: &Channel, queue: &str) -> Result<Option<u64>, BrokerError> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
             Ok(queue) => Ok(Some(queue.message_count().into())),
@@ -139,7 +138,7 @@ impl Broker for AmqpBroker {
                     desk: self.desk.clone(),
                     acker: delivery.acker,
                     properties: delivery.properties,
-                    channel,
+                    _channel: channel,
                 };
                 return Ok(Some(Delivery::new(message, tap.lane, Box::new(receipt))));
             }
@@ -153,18 +152,22 @@ impl Broker for AmqpBroker {
     }
 
     async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError> {
-        Ok(self.count(&self.desk.names.lane(lane)).await?.is_some())
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        Ok(self.count(&channel, &self.desk.names.lane(lane)).await?.is_some())
     }
 
     async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError> {
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
         let names = &self.desk.names;
-        Ok(self.count(&names.lane(lane)).await?.unwrap_or(0) + self.count(&names.retry(lane)).await?.unwrap_or(0))
+        let new = self.count(&channel, &names.lane(lane)).await?.unwrap_or(0);
+        Ok(new + self.count(&channel, &names.retry(lane)).await?.unwrap_or(0))
     }
 
     async fn deferred(&self) -> Result<u64, BrokerError> {
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
         let mut total = 0;
         for rung in RUNGS {
-            total += self.count(&self.desk.names.wait(rung)).await?.unwrap_or(0);
+            total += self.count(&channel, &self.desk.names.wait(rung)).await?.unwrap_or(0);
         }
         Ok(total)
     }

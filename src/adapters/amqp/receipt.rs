@@ -24,7 +24,7 @@ pub struct AmqpReceipt {
     pub acker: Acker,
     pub properties: BasicProperties,
     /// Kept, for a channel that nobody holds is closed, and a delivery can only be acked on its own channel.
-    pub channel: Channel,
+    pub _channel: Channel,
 }
 
 impl AmqpReceipt {

@@ -88,7 +88,7 @@ fn hand_over(desk: &Arc<Desk>, namespace: &str, line: &Line, delivery: lapin::me
         desk: desk.clone(),
         acker: delivery.acker,
         properties: delivery.properties,
-        channel: line.channel.clone(),
+        _channel: line.channel.clone(),
     };
     Delivery::new(message, line.lane.clone(), Box::new(receipt))
 }
