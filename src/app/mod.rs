@@ -1,1 +1,3 @@
-//! (app)
+//! Floor 4: the process. It may use everything; only `main` uses it.
+
+pub mod admin;
