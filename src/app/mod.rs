@@ -1,3 +1,4 @@
 //! Floor 4: the process. It may use everything; only `main` uses it.
 
 pub mod admin;
+pub mod telemetry;
