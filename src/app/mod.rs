@@ -1,1 +1,4 @@
-//! (app)
+//! Floor 4: the process. It may use everything; only `main` uses it.
+
+pub mod admin;
+pub mod telemetry;
