@@ -1,4 +1,6 @@
 //! Floor 4: the process. It may use everything; only `main` uses it.
 
 pub mod admin;
+pub mod cli;
+pub mod config;
 pub mod telemetry;

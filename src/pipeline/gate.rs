@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::policy::bucket::Bucket;
 use crate::policy::pace::Pace;
-use crate::policy::quota::{Admit, Pacing, SlotId, Slots};
+use crate::policy::quota::{Admit, SlotId, Slots};
 use crate::ports::clock::Clock;
 
 /// Admits requests of one provider; outlives every connection to the queue.
@@ -27,10 +27,10 @@ struct Limits {
 }
 
 impl Gate {
-    /// `qps`: requests a second.
-    pub fn new(qps: u32, pacing: Pacing, clock: Clock) -> Self {
+    /// `qps`: requests a second; `transit`: the longest that one may be on its way and still count.
+    pub fn new(qps: u32, transit: Duration, clock: Clock) -> Self {
         let limits = Limits {
-            slots: Slots::new(qps, pacing, Duration::ZERO),
+            slots: Slots::new(qps, transit),
             bucket: Bucket::new(f64::from(qps)),
             pace: Pace::new(qps),
             not_before: Duration::ZERO,
@@ -133,8 +133,7 @@ mod tests {
     use tokio::time::Instant;
 
     fn gate(qps: u32, max_transit: u64) -> Arc<Gate> {
-        let pacing = Pacing::Strict { max_transit: Duration::from_millis(max_transit) };
-        Arc::new(Gate::new(qps, pacing, Clock::system()))
+        Arc::new(Gate::new(qps, Duration::from_millis(max_transit), Clock::system()))
     }
 
     #[tokio::test(start_paused = true)]
