@@ -3,4 +3,6 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod run;
 pub mod telemetry;
+pub mod wire;

@@ -24,7 +24,7 @@ pub use connection::Settings;
 use publish::{Publisher, Routing};
 use receipt::{AmqpReceipt, Desk};
 use source::{AmqpSource, Tap};
-use topology::{Names, RUNGS, Wanted, lanes_of};
+use topology::{Names, RUNGS, ResultsQueue, Wanted, lanes_of};
 
 use crate::model::ids::ProviderName;
 use crate::model::job::DismissJob;
@@ -65,7 +65,8 @@ impl AmqpBroker {
         let channel = publishing.create_channel().await.map_err(unreachable)?;
         topology::declare(&channel, &names, wanted).await?;
         let publisher = Publisher::open(&publishing, tell).await.map_err(unreachable)?;
-        let desk = Arc::new(Desk { publisher, names, results: wanted.results });
+        let results = wanted.outcomes.map_or(ResultsQueue::ExchangeOnly, |outcomes| outcomes.results);
+        let desk = Arc::new(Desk { publisher, names, results });
         Ok(Self { consuming, _publishing: publishing, desk, namespace: settings.namespace.clone(), broken })
     }
 

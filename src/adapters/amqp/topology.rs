@@ -66,12 +66,26 @@ impl Names {
     }
 }
 
-/// Which of the optional queues there are.
+/// What is to be declared.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub providers: Vec<ProviderName>,
+    /// Where results and dead letters go; None for a producer, who needs only the way in.
+    pub outcomes: Option<Outcomes>,
+}
+
+/// The way out.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcomes {
     pub results: ResultsQueue,
-    pub ledger: bool,
+    pub ledger: LedgerQueue,
+}
+
+/// Whether results are queued for a ledger writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerQueue {
+    Absent,
+    Present,
 }
 
 /// Whether results are kept in a queue of ours.
@@ -86,7 +100,7 @@ pub enum ResultsQueue {
 
 /// Declares everything; what exists with other arguments is named and left as it is.
 pub async fn declare(channel: &Channel, names: &Names, wanted: &Wanted) -> Result<(), OpenError> {
-    let (jobs, intake, results, dead) = (names.jobs(), names.intake(), names.results(), names.dead());
+    let (jobs, intake) = (names.jobs(), names.intake());
     exchange(channel, &intake, ExchangeKind::Fanout, FieldTable::default()).await?;
     let mut alternate = FieldTable::default();
     alternate.insert("alternate-exchange".into(), text(&intake));
@@ -109,8 +123,16 @@ pub async fn declare(channel: &Channel, names: &Names, wanted: &Wanted) -> Resul
         bind(channel, &name, &name, "").await?;
     }
 
+    match wanted.outcomes {
+        Some(outcomes) => declare_outcomes(channel, names, outcomes).await,
+        None => Ok(()),
+    }
+}
+
+async fn declare_outcomes(channel: &Channel, names: &Names, outcomes: Outcomes) -> Result<(), OpenError> {
+    let (results, dead) = (names.results(), names.dead());
     exchange(channel, &results, ExchangeKind::Topic, FieldTable::default()).await?;
-    if let ResultsQueue::Kept { max_bytes } = wanted.results {
+    if let ResultsQueue::Kept { max_bytes } = outcomes.results {
         let mut arguments = kept();
         if let Some(bytes) = max_bytes {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -119,7 +141,7 @@ pub async fn declare(channel: &Channel, names: &Names, wanted: &Wanted) -> Resul
         queue(channel, &results, arguments).await?;
         bind(channel, &results, &results, "#").await?;
     }
-    if wanted.ledger {
+    if outcomes.ledger == LedgerQueue::Present {
         queue(channel, &names.ledger(), kept()).await?;
         bind(channel, &names.ledger(), &results, "#").await?;
     }
