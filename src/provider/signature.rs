@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use http::{HeaderMap, HeaderValue};
+
 use super::encoding::encode;
 
 /// The part of a request that is signed.
@@ -60,6 +62,12 @@ pub(super) fn headers(request: &Request) -> Vec<(String, String)> {
         request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
     headers.sort_by(|(a, _), (b, _)| a.cmp(b));
     headers
+}
+
+/// The headers of a call so far, as a [`Request`] takes them.
+pub(super) fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 /// A query string in the given order.
