@@ -6,4 +6,5 @@ pub mod job;
 pub mod progress;
 pub mod result;
 pub mod secret;
+pub mod suspension;
 pub mod verdict;
