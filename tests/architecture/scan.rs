@@ -1,5 +1,6 @@
 //! Reads Rust source as tokens: which paths are named where, outside tests. Comments and texts do not count.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,12 @@ pub struct Names {
     pub paths: Vec<Named>,
     /// Every single word, keywords included.
     pub words: Vec<String>,
+    /// What stands in for a longer path of ours within the file: modules it declares, names it imports.
+    pub aliases: BTreeMap<String, Named>,
     /// Modules declared as `#[cfg(test)] mod name;`: their files are tests.
     pub test_modules: Vec<Vec<String>>,
+    /// Where `#[path = "…"]` puts the file of such a module, from the directory of the file that declares it.
+    test_files: Vec<String>,
 }
 
 /// Every Rust file below `directory`, sorted by name.
@@ -66,6 +71,15 @@ pub fn names(source: &Source) -> Names {
         source.text.parse().unwrap_or_else(|error| panic!("{} is not Rust: {error}", source.file));
     let mut names = Names::default();
     collect(&tokens.into_iter().collect::<Vec<_>>(), &module_of(&source.file), &mut names);
+    let beside = source.file.rsplit_once('/').map_or("", |(directory, _)| directory);
+    names
+        .test_modules
+        .extend(names.test_files.iter().map(|file| module_of(format!("{beside}/{file}").trim_start_matches('/'))));
+    for path in &mut names.paths {
+        if let Some(alias) = names.aliases.get(&path[0]) {
+            path.splice(..1, alias.iter().cloned());
+        }
+    }
     names
 }
 
@@ -74,12 +88,17 @@ fn collect(tokens: &[TokenTree], module: &[String], names: &mut Names) {
     while at < tokens.len() {
         if is_cfg_test(tokens, at) {
             let end = end_of_item(tokens, at + 2);
-            if let Some(name) = declared_module(&tokens[at..end]) {
+            let item = &tokens[at..end];
+            names.test_files.extend(item.iter().filter_map(path_attribute));
+            if let Some(name) = declared_module(item.get(item.len().saturating_sub(3)..).unwrap_or_default()) {
                 names.test_modules.push([module, &[name]].concat());
             }
             at = end;
         } else if let Some((name, body)) = inline_module(tokens, at) {
             collect(&body, &[module, &[name]].concat(), names);
+            at += 3;
+        } else if let Some(name) = declared_module(tokens.get(at..at + 3).unwrap_or_default()) {
+            names.aliases.insert(name.clone(), [&["crate".to_owned()], module, &[name]].concat());
             at += 3;
         } else if word(tokens.get(at)).is_some() && !follows_colons(tokens, at) {
             let is_use = at > 0 && word(tokens.get(at - 1)).as_deref() == Some("use");
@@ -121,9 +140,21 @@ fn chain(
         }
     }
     if path.len() > 1 || is_use {
-        names.paths.push(resolve(&path, module));
+        let resolved = resolve(&path, module);
+        if is_use && resolved[0] == "crate" {
+            names.aliases.extend(alias(&tokens[at..], &path).map(|name| (name, resolved.clone())));
+        }
+        names.paths.push(resolved);
     }
     at
+}
+
+/// The name that an imported path has in this file: its last, or the one behind `as`.
+fn alias(rest: &[TokenTree], path: &[String]) -> Option<String> {
+    if word(rest.first()).as_deref() == Some("as") {
+        return word(rest.get(1));
+    }
+    path.iter().rev().find(|name| *name != "self").cloned()
 }
 
 /// The alternatives within the braces of a `use`.
@@ -203,8 +234,18 @@ fn end_of_item(tokens: &[TokenTree], mut at: usize) -> usize {
 
 /// The name in `mod name;`.
 fn declared_module(item: &[TokenTree]) -> Option<String> {
-    let [.., keyword, name, end] = item else { return None };
+    let [keyword, name, end] = item else { return None };
     (word(Some(keyword)).as_deref() == Some("mod") && is_punct(Some(end), ';')).then(|| word(Some(name))).flatten()
+}
+
+/// The file in `[path = "file"]`.
+fn path_attribute(token: &TokenTree) -> Option<String> {
+    let TokenTree::Group(group) = token else { return None };
+    let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
+    let [TokenTree::Ident(name), TokenTree::Punct(_), TokenTree::Literal(file)] = tokens.as_slice() else {
+        return None;
+    };
+    (name == "path").then(|| file.to_string().trim_matches('"').to_owned())
 }
 
 /// Name and body of `mod name { … }`.

@@ -85,11 +85,13 @@ fn comments_texts_and_tests_do_not_count() {
 fn the_file_of_a_test_module_is_a_test() {
     let tree = vec![
         source("policy/quota.rs", "#[cfg(test)]\nmod tests;\nmod slots;"),
-        source("policy/quota/tests.rs", "use crate::adapters::memory;"),
+        source("policy/quota/tests.rs", ""),
         source("policy/quota/slots.rs", ""),
+        source("policy/pace.rs", "#[cfg(test)]\n#[path = \"pace_tests.rs\"]\nmod tests;"),
+        source("policy/pace_tests.rs", ""),
     ];
     let files: Vec<String> = code(tree).into_iter().map(|(source, _)| source.file).collect();
-    assert_eq!(files, ["policy/quota.rs", "policy/quota/slots.rs"]);
+    assert_eq!(files, ["policy/quota.rs", "policy/quota/slots.rs", "policy/pace.rs"]);
 }
 
 #[test]
@@ -106,11 +108,11 @@ fn the_lower_floors_use_few_crates() {
     refused("model/x.rs", "use uuid::Uuid;");
     refused("model/x.rs", "fn f() -> uuid::Uuid { g() }");
     refused("model/x.rs", "use uuid;");
-    refused("policy/x.rs", "use governor::*;");
+    refused("policy/x.rs", "use uuid::*;");
     refused("ports/x.rs", "use reqwest::{Client};");
     allowed("ports/x.rs", "use tokio::time::Instant;");
     refused("pipeline/x.rs", "use http::Uri as U; use governor::Quota;");
-    allowed("adapters/pacer.rs", "use governor::Quota;");
+    allowed("policy/bucket.rs", "use governor::Quota;");
 }
 
 #[test]
@@ -147,12 +149,18 @@ fn pure_code_waits_for_nothing_and_asks_nobody() {
 }
 
 #[test]
-fn a_use_of_backoff_is_seen() {
-    let uses = |text: &str| uses_backoff(&names(&source("policy/decide.rs", text)));
+fn a_crate_is_told_from_a_module_of_its_name() {
+    let uses = |text: &str| uses_crate(&names(&source("policy/decide.rs", text)), "backoff");
     assert!(uses("use backoff::ExponentialBackoff;"));
+    assert!(uses("use backoff::backoff::Backoff;"));
     assert!(uses("use backoff::{self as b};"));
     assert!(uses("fn f() -> backoff::ExponentialBackoff { g() }"));
-    assert!(!uses("/// The backoff grows.\nlet backoff = 1; self.backoff(backoff); \"backoff::x\";"));
+    assert!(uses("use super::other; fn f() { backoff::delay() }"));
+    assert!(!uses("use super::backoff; fn f() { backoff::delay() }"));
+    assert!(!uses("use super::{decide, backoff::{self, Delay}}; fn f() { backoff::delay() }"));
+    assert!(!uses("use crate::policy::waits as backoff; fn f() { backoff::delay() }"));
+    assert!(!uses("pub mod backoff; pub use backoff::delay;"));
+    assert!(!uses("/// The backoff grows.\nfn f() { let backoff = 1; self.backoff(backoff); \"backoff::x\" }"));
 }
 
 #[test]
