@@ -2,4 +2,5 @@
 //!
 //! `tests/run` brings and starts what these tests talk to. A service that is missing fails them; none is skipped.
 
+mod deploy;
 mod support;

@@ -34,18 +34,20 @@ fn program(directory: &Path, arguments: &[&str], environment: Environment<'_>) -
 
 fn directory_with(configuration: &str) -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    fs::write(directory.path().join("roomsweep.toml"), configuration).expect("written");
+    if !configuration.is_empty() {
+        fs::write(directory.path().join("roomsweep.toml"), configuration).expect("written");
+    }
     directory
 }
 
-/// Runs a one-shot command to its end, `configuration` lying beside it as `roomsweep.toml`.
+/// Runs a one-shot command to its end, `configuration` lying beside it as `roomsweep.toml` unless it is empty.
 pub fn run(arguments: &[&str], configuration: &str, environment: Environment<'_>) -> Output {
     let directory = directory_with(configuration);
     program(directory.path(), arguments, environment).output().expect("the built program starts")
 }
 
 impl Process {
-    /// Starts `roomsweep ARGUMENTS`, `configuration` lying beside it as `roomsweep.toml`.
+    /// Starts `roomsweep ARGUMENTS`, `configuration` lying beside it as `roomsweep.toml` unless it is empty.
     pub fn start(arguments: &[&str], configuration: &str, environment: Environment<'_>) -> Self {
         let directory = directory_with(configuration);
         Self::spawn(program(directory.path(), arguments, environment), directory, &arguments.join(" "))
