@@ -54,6 +54,6 @@ mod tests {
         assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         // RFC 4231, test case 2.
         let mac = hex(&hmac_sha256(b"Jefe", b"what do ya want for nothing?"));
-        assert_eq!(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739269dec58b964ec3843");
+        assert_eq!(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 }

@@ -7,12 +7,16 @@ pub mod catalog;
 pub mod encoding;
 pub mod endpoint;
 pub mod huawei;
+pub mod signature;
+#[cfg(test)]
+mod testing;
+mod trouble;
 pub mod volcengine;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 
 use crate::model::ids::{AppId, RequestId};
@@ -104,4 +108,16 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// A request ID as it stands in a header or a body; None where it is empty, too long or unprintable.
 pub(crate) fn request_id(text: &str) -> Option<RequestId> {
     RequestId::parse(text.trim()).ok()
+}
+
+/// The value of a header of ours, by the header's name.
+pub(crate) fn header(name: &'static str, value: &str) -> Result<HeaderValue, BuildError> {
+    HeaderValue::from_str(value).map_err(|_| BuildError::Header(name))
+}
+
+/// Like [`header`], for a value that nothing may show.
+pub(crate) fn secret_header(name: &'static str, value: &str) -> Result<HeaderValue, BuildError> {
+    let mut value = header(name, value)?;
+    value.set_sensitive(true);
+    Ok(value)
 }

@@ -1,8 +1,15 @@
 //! Volcengine RTC, and BytePlus RTC, which speaks the same dialect.
 
-use crate::model::ids::AppId;
+mod request;
+mod response;
+pub mod sign;
+
+use super::endpoint::Endpoint;
+use super::{BuildError, Call, Provider, Reply, Stamp, admit_app};
+use crate::model::ids::{AppId, RequestId};
+use crate::model::job::DismissJob;
 use crate::model::secret::Secret;
-use crate::provider::endpoint::Endpoint;
+use crate::model::verdict::{Fault, Verdict};
 
 /// How a room is closed. Clients see `-1011` after [`Action::DismissRoom`], `-1006` after [`Action::BanRoomUser`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,29 +56,53 @@ impl Settings {
 }
 
 /// One Volcengine account and action.
-pub struct Volcengine {}
+pub struct Volcengine {
+    settings: Settings,
+}
 
 impl Volcengine {
-    pub fn new(_settings: Settings) -> Self {
-        todo!()
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
     }
 }
 
-impl crate::provider::Provider for Volcengine {
-    fn admit(&self, _job: &crate::model::job::DismissJob) -> Result<(), crate::model::verdict::Fault> {
-        todo!()
+impl Provider for Volcengine {
+    /// Any room ID: it travels inside JSON, and the vendor documents no rule for it here.
+    fn admit(&self, job: &DismissJob) -> Result<(), Fault> {
+        admit_app(&self.settings.app_ids, job)
     }
-    fn build(
-        &self,
-        _job: &crate::model::job::DismissJob,
-        _stamp: &crate::provider::Stamp,
-    ) -> Result<crate::provider::Call, crate::provider::BuildError> {
-        todo!()
+
+    fn build(&self, job: &DismissJob, stamp: &Stamp) -> Result<Call, BuildError> {
+        request::build(&self.settings, job, stamp.now)
     }
-    fn classify(
-        &self,
-        _reply: &crate::provider::Reply,
-    ) -> (crate::model::verdict::Verdict, Option<crate::model::ids::RequestId>) {
-        todo!()
+
+    fn classify(&self, reply: &Reply) -> (Verdict, Option<RequestId>) {
+        response::classify(reply, &self.settings.gone_codes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::testing::job;
+
+    fn volcengine(app_ids: &[&str]) -> Volcengine {
+        Volcengine::new(Settings {
+            endpoint: Endpoint::parse("https://rtc.volcengineapi.com").unwrap(),
+            region: "cn-north-1".into(),
+            action: Action::DismissRoom,
+            keys: Keys { access_key_id: "AK".into(), secret_access_key: Secret::new("SK"), session_token: None },
+            app_ids: app_ids.iter().map(|id| AppId::parse(*id).unwrap()).collect(),
+            gone_codes: Settings::default_gone_codes(),
+        })
+    }
+
+    #[test]
+    fn any_room_is_admitted_of_listed_applications() {
+        for room in ["room", "..", "a/b", "房 间", "\""] {
+            assert!(volcengine(&[]).admit(&job("any", room)).is_ok());
+            assert!(volcengine(&["A", "B"]).admit(&job("B", room)).is_ok());
+        }
+        assert_eq!(volcengine(&["A", "B"]).admit(&job("C", "R")).unwrap_err().code, "app_not_allowed");
     }
 }
