@@ -204,7 +204,7 @@ fn purity_broken(source: &Source, names: &Names) -> Vec<String> {
     let paths = names.paths.iter().map(|path| path.join("::")).filter(|path| {
         let is_below = |impure: &&str| path == *impure || path.starts_with(&format!("{impure}::"));
         let is_clock = CLOCKS.iter().any(|clock| path.ends_with(&format!("{clock}::now")));
-        is_clock || IMPURE_PATHS.iter().any(|impure| is_below(impure))
+        is_clock || IMPURE_PATHS.iter().any(is_below)
     });
     words.chain(paths).map(|what| format!("src/{}: {what} has no place in pure code", source.file)).collect()
 }
