@@ -1,0 +1,6 @@
+//! What the built program does, seen from outside: with a real RabbitMQ, real processes and a real wire.
+//!
+//! `tests/run` brings and starts what these tests talk to. A service that is missing fails them; none is skipped.
+
+mod deploy;
+mod support;
