@@ -4,13 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::Context;
-use crate::adapters::http::HttpClient;
 use crate::app::config::{self, Config, Ledger, LedgerUrl, ProviderConfig, Queue};
 use crate::app::wire::{self, Opener};
 use crate::pipeline::account::{Account, Common};
 use crate::ports::broker::Broker;
-use crate::ports::transport::Transport;
-use crate::provider::{Call, Provider};
+use crate::provider::Call;
 
 /// Say of configuration, broker, topology, ledger, clock and credentials whether they are fit for work.
 ///

@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 mod check;
+mod sandbox;
 mod worker;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Worker(worker::Args),
     Check(check::Args),
+    Sandbox(sandbox::Args),
 }
 
 /// What every command is given.
@@ -71,6 +73,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
     match command {
         Command::Worker(args) => worker::run(args, context).await,
         Command::Check(args) => check::run(args, context).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
     }
 }
 
