@@ -1,3 +1,4 @@
 //! The commands.
 
 pub mod input;
+pub mod schema;
