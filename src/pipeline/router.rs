@@ -35,7 +35,15 @@ pub async fn run(broker: Arc<dyn Broker>, common: Common, mut stop: Stop) -> Res
 }
 
 fn ended(done: Result<Result<(), BrokerError>, tokio::task::JoinError>) -> Result<(), BrokerError> {
-    done.unwrap_or_else(|error| Err(BrokerError::Lost(format!("a routing task failed: {error}"))))
+    match done {
+        // A queue that takes nothing now is no reason to connect anew; the job is back in the intake.
+        Ok(Err(BrokerError::Refused(what))) => {
+            tracing::error!(what, "the queue takes no more");
+            Ok(())
+        }
+        Ok(outcome) => outcome,
+        Err(error) => Err(BrokerError::Lost(format!("a routing task failed: {error}"))),
+    }
 }
 
 async fn route(broker: Arc<dyn Broker>, common: Common, delivery: Delivery) -> Result<(), BrokerError> {

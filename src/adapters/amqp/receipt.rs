@@ -1,6 +1,7 @@
 //! Our hold on one delivery: publish first, ack last.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -27,14 +28,56 @@ pub struct AmqpReceipt {
     pub _channel: Channel,
 }
 
+/// A queue that is full now will be so in a moment: a job whose message was refused goes back after this long.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
 impl AmqpReceipt {
-    async fn ack(&self) -> Result<(), BrokerError> {
-        written(self.acker.ack(BasicAckOptions::default()).await)
+    /// Acks what is stored elsewhere. What was refused goes back to its queue, for a delivery that is merely dropped
+    /// would stay with us for as long as its channel is open.
+    async fn let_go(&self, stored: Result<(), BrokerError>) -> Result<(), BrokerError> {
+        match stored {
+            Ok(()) => written(self.acker.ack(BasicAckOptions::default()).await),
+            Err(error @ (BrokerError::Refused(_) | BrokerError::Unroutable(_))) => {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+                self.give_back().await?;
+                Err(error)
+            }
+            Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) => Err(error),
+        }
+    }
+
+    async fn give_back(&self) -> Result<(), BrokerError> {
+        let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        written(self.acker.nack(back).await)
     }
 
     async fn onward(&self, exchange: &str, key: &str, message: &Message) -> Result<(), BrokerError> {
         let properties = message::onward(&self.properties, message);
         self.desk.publisher.publish(exchange, key, Routing::Mandatory, &message.body, properties).await
+    }
+
+    async fn publish_ending(&self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        let (publisher, names) = (&self.desk.publisher, &self.desk.names);
+        let (result, key) = (&settlement.result, settlement.routing_key());
+        let body = serde_json::to_vec(result).map_err(|error| BrokerError::Refused(error.to_string()))?;
+        let properties = message::result(message, result);
+        let routing = match self.desk.results {
+            ResultsQueue::Kept { .. } => Routing::Mandatory,
+            ResultsQueue::ExchangeOnly => Routing::Optional,
+        };
+        publisher.publish(&names.results(), &key, routing, &body, properties.clone()).await?;
+        if let Some(reply_to) = message.reply_to.as_deref() {
+            // Whoever asked for the copy keeps a queue for it, or not: that holds nothing up.
+            match publisher.publish("", reply_to, Routing::Optional, &body, properties).await {
+                Err(BrokerError::Refused(_)) => tracing::warn!(job_id = %result.job_id, reply_to, "copy refused"),
+                other => other?,
+            }
+        }
+        if result.outcome.is_dead_letter() {
+            let properties = message::dead(&self.properties, message, result);
+            publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
+        }
+        Ok(())
     }
 }
 
@@ -50,24 +93,8 @@ fn written(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
 #[async_trait]
 impl Receipt for AmqpReceipt {
     async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
-        let (publisher, names) = (&self.desk.publisher, &self.desk.names);
-        let result = &settlement.result;
-        let body = serde_json::to_vec(result).map_err(|error| BrokerError::Refused(error.to_string()))?;
-        let properties = message::result(&message, result);
-        let routing = match self.desk.results {
-            ResultsQueue::Kept { .. } => Routing::Mandatory,
-            ResultsQueue::ExchangeOnly => Routing::Optional,
-        };
-        publisher.publish(&names.results(), &settlement.routing_key(), routing, &body, properties.clone()).await?;
-        if let Some(reply_to) = message.reply_to.as_deref() {
-            publisher.publish("", reply_to, Routing::Optional, &body, properties).await?;
-        }
-        if result.outcome.is_dead_letter() {
-            let properties = message::dead(&self.properties, &message, result);
-            let key = settlement.routing_key();
-            publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
-        }
-        self.ack().await
+        let stored = self.publish_ending(&message, settlement).await;
+        self.let_go(stored).await
     }
 
     async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError> {
@@ -82,17 +109,16 @@ impl Receipt for AmqpReceipt {
             Hop::Now => self.desk.names.jobs(),
             Hop::Wait(rung) => self.desk.names.wait(rung),
         };
-        self.onward(&exchange, &key, &message).await?;
-        self.ack().await
+        let stored = self.onward(&exchange, &key, &message).await;
+        self.let_go(stored).await
     }
 
     async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
-        self.onward(&self.desk.names.jobs(), &lane.to_string(), &message).await?;
-        self.ack().await
+        let stored = self.onward(&self.desk.names.jobs(), &lane.to_string(), &message).await;
+        self.let_go(stored).await
     }
 
     async fn release(self: Box<Self>) -> Result<(), BrokerError> {
-        let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        written(self.acker.nack(back).await)
+        self.give_back().await
     }
 }
