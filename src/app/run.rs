@@ -25,6 +25,9 @@ use crate::ports::readiness::Readiness;
 /// Between two tries to reach the broker, at least and at most; each is drawn from the upper half.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// A broker that is frozen or gone is not waited for.
+const GOOD_BYE: Duration = Duration::from_secs(2);
+
 /// A lane survives the tasks that run it: what it has on the wire is not lost with a connection.
 type Lanes = Vec<Arc<Mutex<Lane>>>;
 
@@ -102,11 +105,11 @@ async fn supervise(
                 pause = RECONNECT.0;
                 let ended = session(&broker, lanes, common, &stop, grace).await;
                 common.meter.queue_connected(QueueLink::Down);
+                // Requests on the wire hold on to their deliveries, and these to the connection: merely dropped, it
+                // would keep the leads from its successor.
+                let _closed = tokio::time::timeout(GOOD_BYE, broker.close()).await;
                 match ended {
-                    Ok(()) => {
-                        broker.close().await;
-                        return Ok(());
-                    }
+                    Ok(()) => return Ok(()),
                     Err(error) => error.to_string(),
                 }
             }

@@ -64,6 +64,8 @@ async fn watch_over(
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         match event {
+            // One channel was refused something: whoever asked on it is told.
+            Event::Error(error) if error.is_amqp_soft_error() => {}
             Event::Error(error) => {
                 broken.send_replace(Some(BrokerError::Lost(error.to_string())));
                 return;
