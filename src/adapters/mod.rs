@@ -1,1 +1,4 @@
-//! (adapters)
+//! Floor 3: the outside world, one adapter each; none knows another, nor the pipeline.
+
+pub mod amqp;
+pub mod http;

@@ -1,17 +1,20 @@
-//! Why a provider is not being sent to.
+//! Why nothing is sent to a provider for the time being.
 
 use std::fmt;
 
-/// The reason for a suspension, as metrics and logs name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// What holds a whole provider up; its jobs stay queued and lose no attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SuspensionReason {
-    /// The provider fails again and again.
+    /// Too many failures in a row.
     Outage,
-    /// Our credentials were refused.
+    /// It refused our credentials.
     Credentials,
-    /// Wrong endpoint, action or version.
+    /// It does not know our endpoint, action or version.
     Configuration,
-    /// The results queue is full.
+    /// Results cannot be published: their queue is full.
     Results,
     /// An operator asked for it.
     Paused,
@@ -40,5 +43,17 @@ impl SuspensionReason {
 impl fmt::Display for SuspensionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_serialises_as_its_name() {
+        for reason in SuspensionReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
     }
 }

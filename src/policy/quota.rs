@@ -1,9 +1,9 @@
 //! The quota guarantee: at most `qps` requests reach the provider in any closed second.
 //!
 //! There are `qps` slots, and each request occupies one. A slot is free again [`HOLD`] after its request must have
-//! arrived: when its reply came, or [`Pacing::Strict::max_transit`] after it was written, whichever is earlier. Two
+//! arrived: when its reply came, or `transit` after it was written, whichever is earlier. Two
 //! requests on one slot so reach the provider more than a second apart, and no closed second holds two of them,
-//! whatever jitter, stalls or changes of path do, as long as no request is on its way longer than `max_transit`.
+//! whatever jitter, stalls or changes of path do, as long as no request is on its way longer than that.
 
 use std::time::Duration;
 
@@ -11,16 +11,23 @@ use std::time::Duration;
 /// never holds both ends.
 pub const HOLD: Duration = Duration::from_millis(1001);
 
-/// From when on a request no longer counts against the quota.
+/// Whose clock the quota is kept by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pacing {
-    /// Never above the quota by the provider's own clock.
-    Strict {
-        /// The longest that a request may be on its way to the provider.
-        max_transit: Duration,
-    },
-    /// Never above the quota by our clock, at the moment of writing: a little faster, without the guarantee.
+    /// The provider's: never above the quota there.
+    Strict,
+    /// Ours, at the moment of writing: a little faster, without the guarantee.
     Send,
+}
+
+impl Pacing {
+    /// How long after it was written a request may still count against the quota.
+    pub fn transit(self, max_transit: Duration) -> Duration {
+        match self {
+            Pacing::Strict => max_transit,
+            Pacing::Send => Duration::ZERO,
+        }
+    }
 }
 
 /// Whether a request may be written.
@@ -53,17 +60,17 @@ enum Slot {
 /// The slots of one provider. Moments are durations since one origin.
 #[derive(Debug, Clone)]
 pub struct Slots {
-    pacing: Pacing,
+    transit: Duration,
     slots: Vec<Slot>,
     /// The serial number of each slot's present use.
     serials: Vec<u64>,
 }
 
 impl Slots {
-    /// `qps` slots, all free from the moment `from`.
-    pub fn new(qps: u32, pacing: Pacing, from: Duration) -> Self {
+    /// `qps` slots, all free. `transit` is the longest that a request may be on its way.
+    pub fn new(qps: u32, transit: Duration) -> Self {
         let count = qps.max(1) as usize;
-        Self { pacing, slots: vec![Slot::FreeFrom(from); count], serials: vec![0; count] }
+        Self { transit, slots: vec![Slot::FreeFrom(Duration::ZERO); count], serials: vec![0; count] }
     }
 
     /// Takes the slot that has been free longest.
@@ -91,10 +98,7 @@ impl Slots {
 
     /// The request's last byte was handed to the kernel at `now` or shortly before.
     pub fn written(&mut self, id: SlotId, now: Duration) {
-        let free = match self.pacing {
-            Pacing::Strict { max_transit } => now + max_transit + HOLD,
-            Pacing::Send => now + HOLD,
-        };
+        let free = now + self.transit + HOLD;
         self.change(id, |_| Slot::Written(free));
     }
 

@@ -31,14 +31,14 @@ fn fates(max_transit: u64) -> impl Strategy<Value = Vec<Fate>> {
 }
 
 /// Sends everything as fast as the slots allow; returns when each request arrived at the provider.
-fn arrivals(qps: u32, pacing: Pacing, fates: &[Fate]) -> Vec<Duration> {
+fn arrivals(qps: u32, transit: Duration, fates: &[Fate]) -> Vec<Duration> {
     #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
     enum News {
         Written,
         Answered,
         Gone,
     }
-    let mut slots = Slots::new(qps, pacing, Duration::ZERO);
+    let mut slots = Slots::new(qps, transit);
     let mut news: Vec<(Duration, News, SlotId)> = Vec::new();
     let mut now = Duration::ZERO;
     let mut arrived = Vec::new();
@@ -96,38 +96,38 @@ proptest! {
         qps in 1u32..80,
         (max_transit, fates) in (1u64..1500).prop_flat_map(|transit| (Just(transit), fates(transit))),
     ) {
-        let pacing = Pacing::Strict { max_transit: MS * u32::try_from(max_transit).unwrap() };
-        let arrived = arrivals(qps, pacing, &fates);
+        let transit = Pacing::Strict.transit(Duration::from_millis(max_transit));
+        let arrived = arrivals(qps, transit, &fates);
         prop_assert!(most_in_a_second(&arrived) <= qps as usize, "{} > {qps}", most_in_a_second(&arrived));
     }
 
     #[test]
     fn by_our_own_clock_never_more_than_the_quota_is_written(qps in 1u32..80, fates in fates(1)) {
         let at_once: Vec<Fate> = fates.iter().map(|fate| Fate { transit: 0, ..fate.clone() }).collect();
-        let written = arrivals(qps, Pacing::Send, &at_once);
+        let written = arrivals(qps, Pacing::Send.transit(500 * MS), &at_once);
         prop_assert!(most_in_a_second(&written) <= qps as usize);
     }
 }
 
-fn steady(qps: u32, pacing: Pacing, round_trip: u64) -> f64 {
+fn steady(qps: u32, transit: Duration, round_trip: u64) -> f64 {
     let half = round_trip / 2;
     let fate = Fate { write_after: 0, transit: half, reply_after: Some(round_trip - half), late: 0 };
-    let arrived = arrivals(qps, pacing, &vec![fate; 60 * qps as usize]);
+    let arrived = arrivals(qps, transit, &vec![fate; 60 * qps as usize]);
     let span = *arrived.last().unwrap() - arrived[0];
     (arrived.len() - qps as usize) as f64 / span.as_secs_f64()
 }
 
 #[test]
 fn the_price_is_the_round_trip_and_never_more_than_the_transit() {
-    let strict = Pacing::Strict { max_transit: 500 * MS };
-    let check = |round_trip: u64, pacing: Pacing, expected: f64| {
-        let rate = steady(60, pacing, round_trip);
+    let (strict, send) = (Pacing::Strict.transit(500 * MS), Pacing::Send.transit(500 * MS));
+    let check = |round_trip: u64, transit: Duration, expected: f64| {
+        let rate = steady(60, transit, round_trip);
         assert!((rate - expected).abs() < 0.2, "{round_trip} ms: {rate}, not {expected}");
     };
     check(30, strict, 58.2);
     check(50, strict, 57.1);
-    check(3000, Pacing::Strict { max_transit: 500 * MS }, 60.0 / 1.501);
-    check(50, Pacing::Send, 60.0 / 1.001);
+    check(3000, strict, 60.0 / 1.501);
+    check(50, send, 60.0 / 1.001);
 }
 
 #[test]
@@ -135,13 +135,13 @@ fn a_network_slower_than_promised_breaks_the_guarantee_so_the_check_can_fail() {
     let slow = Fate { write_after: 0, transit: 900, reply_after: None, late: 0 };
     let fast = Fate { write_after: 0, transit: 0, reply_after: Some(0), late: 0 };
     let fates = [vec![slow; 10], vec![fast; 10]].concat();
-    let arrived = arrivals(10, Pacing::Strict { max_transit: 100 * MS }, &fates);
+    let arrived = arrivals(10, 100 * MS, &fates);
     assert!(most_in_a_second(&arrived) > 10);
 }
 
 #[test]
 fn what_was_never_written_frees_its_slot_at_once() {
-    let mut slots = Slots::new(1, Pacing::Strict { max_transit: 500 * MS }, Duration::ZERO);
+    let mut slots = Slots::new(1, 500 * MS);
     let Admit::Go(slot) = slots.admit(Duration::ZERO) else { panic!("free") };
     assert_eq!(slots.admit(MS), Admit::WaitForNews);
     slots.gone(slot, 2 * MS);
@@ -150,7 +150,7 @@ fn what_was_never_written_frees_its_slot_at_once() {
 
 #[test]
 fn what_was_written_and_lost_keeps_its_slot_for_the_transit() {
-    let mut slots = Slots::new(1, Pacing::Strict { max_transit: 500 * MS }, Duration::ZERO);
+    let mut slots = Slots::new(1, 500 * MS);
     let Admit::Go(slot) = slots.admit(Duration::ZERO) else { panic!("free") };
     slots.written(slot, MS);
     slots.gone(slot, 2 * MS);

@@ -65,10 +65,29 @@ impl std::fmt::Display for LaneKey {
     }
 }
 
-/// What ends a job: its result, and whether its message goes to the dead letters too.
+/// What ends a job.
 #[derive(Debug, Clone)]
 pub struct Settlement {
     pub result: DismissResult,
+    /// Whether the result's provider is one that is known here.
+    pub provider_known: ProviderKnown,
+}
+
+/// Whether a provider is configured here; results for others are filed under `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderKnown {
+    Yes,
+    No,
+}
+
+impl Settlement {
+    /// Under what the result and the dead letter are filed: `<provider>.<outcome>`.
+    pub fn routing_key(&self) -> String {
+        match (&self.result.provider, self.provider_known) {
+            (Some(provider), ProviderKnown::Yes) => format!("{provider}.{}", self.result.outcome),
+            _ => format!("unknown.{}", self.result.outcome),
+        }
+    }
 }
 
 /// A job in hand.
@@ -127,8 +146,11 @@ pub trait JobSource: Send {
     /// How many are at hand, by lane.
     fn held(&self, lane: Lane) -> usize;
 
-    /// Gives back what has been at hand since before `moment` (of the clock's `elapsed`): queues mind long holds.
+    /// Gives back what has been at hand for `age` or longer: queues mind long holds.
     async fn release_older_than(&mut self, age: Duration) -> Result<(), BrokerError>;
+
+    /// Stops receiving and gives back what is at hand; deliveries handed out before may still be ended.
+    async fn stop(&mut self) -> Result<(), BrokerError>;
 }
 
 /// The right to be a provider's one active sender.
@@ -136,12 +158,6 @@ pub trait JobSource: Send {
 pub trait Lead: Send {
     /// Resolves when the right is lost.
     async fn lost(&mut self) -> BrokerError;
-}
-
-/// How many jobs wait where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Depth {
-    pub ready: u64,
 }
 
 /// A connection to the queue, or the file.
@@ -162,12 +178,15 @@ pub trait Broker: Send + Sync {
     /// Whether somebody (a replica with another configuration, perhaps) keeps a queue for this lane.
     async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError>;
 
-    /// What waits in a lane, what is in hand not counted.
-    async fn depth(&self, lane: &LaneKey) -> Result<Depth, BrokerError>;
+    /// How many jobs wait in a lane, those in hand not counted.
+    async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError>;
 
     /// All that waits for its time.
     async fn deferred(&self) -> Result<u64, BrokerError>;
 
     /// Resolves when the connection is lost.
     async fn lost(&self) -> BrokerError;
+
+    /// Says good-bye; whatever is still in hand comes back to its queue.
+    async fn close(&self);
 }

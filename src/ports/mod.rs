@@ -3,4 +3,5 @@
 pub mod broker;
 pub mod clock;
 pub mod meter;
+pub mod readiness;
 pub mod transport;

@@ -1,0 +1,77 @@
+//! One connection to RabbitMQ.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Event};
+use tokio::sync::watch;
+
+use super::OpenError;
+use crate::model::secret::Secret;
+use crate::ports::broker::BrokerError;
+
+/// The whole handshake must be over by then.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+const HEARTBEAT: u16 = 5;
+/// A broker that names no limit of its own makes the client allocate without one.
+const FRAME_MAX: u32 = 131_072;
+const CONNECT_MS: u64 = 10_000;
+
+/// How to reach the broker.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `amqp://` or `amqps://`, with user and password.
+    pub url: Secret,
+    /// PEM file of certificates to trust beside the system's.
+    pub ca: Option<String>,
+    pub namespace: String,
+    /// Shown in the broker's list of connections.
+    pub client_name: String,
+}
+
+/// Connects; `broken` is told when the connection ends.
+pub async fn open(
+    settings: &Settings,
+    purpose: &str,
+    broken: watch::Sender<Option<BrokerError>>,
+) -> Result<Connection, OpenError> {
+    // The parser's own message would show the URL, and the password in it.
+    let mut uri: AMQPUri =
+        settings.url.expose().parse().map_err(|_| OpenError::Unreachable("queue.url is not an AMQP URL".into()))?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
+    uri.query.connection_timeout.get_or_insert(CONNECT_MS);
+    let properties =
+        ConnectionProperties::default().with_connection_name(format!("{} {purpose}", settings.client_name).into());
+    let tls = OwnedTLSConfig { cert_chain: settings.ca.clone(), ..OwnedTLSConfig::default() };
+    let runtime = lapin::runtime::default_runtime().map_err(|error| OpenError::Unreachable(error.to_string()))?;
+    let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
+    let connection = match tokio::time::timeout(HANDSHAKE, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
+        Err(_) => return Err(OpenError::Unreachable(format!("no answer within {HANDSHAKE:?}"))),
+    };
+    tokio::spawn(watch_over(connection.events_listener(), broken));
+    Ok(connection)
+}
+
+async fn watch_over(
+    events: impl futures_util::Stream<Item = Event> + Send,
+    broken: watch::Sender<Option<BrokerError>>,
+) {
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Error(error) => {
+                broken.send_replace(Some(BrokerError::Lost(error.to_string())));
+                return;
+            }
+            Event::ConnectionBlocked(reason) => tracing::warn!(reason, "the broker takes nothing for now"),
+            Event::ConnectionUnblocked => tracing::info!("the broker takes messages again"),
+            _ => {}
+        }
+    }
+    broken.send_replace(Some(BrokerError::Lost("connection closed".into())));
+}

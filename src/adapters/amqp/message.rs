@@ -1,0 +1,223 @@
+//! Between AMQP properties and a [`Message`].
+
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use super::topology::RUNGS;
+use crate::model::progress::Progress;
+use crate::model::result::DismissResult;
+use crate::ports::broker::{Message, QueueEnding};
+
+/// Carries a job's progress between attempts.
+const PROGRESS: &str = "x-roomsweep-progress";
+/// Headers over about 128 KiB make the broker close the connection; ours stay far below that.
+const MAX_PROGRESS: usize = 48 * 1024;
+/// Foreign headers above this are left behind when a job is published on.
+const MAX_FOREIGN: usize = 64 * 1024;
+const PERSISTENT: u8 = 2;
+
+/// Reads what came with a job.
+pub fn read(body: Vec<u8>, properties: &BasicProperties, namespace: &str) -> Message {
+    let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string).filter(|text| !text.is_empty());
+    Message {
+        body: body.into(),
+        message_id: text(properties.message_id()),
+        correlation_id: text(properties.correlation_id()),
+        reply_to: text(properties.reply_to()),
+        traceparent: header(properties, "traceparent"),
+        progress: header(properties, PROGRESS).and_then(|json| serde_json::from_str(&json).ok()),
+        ended: ended(properties, namespace),
+    }
+}
+
+fn header(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// Why the broker gave up on a job, by the newest entry of its death record. The wait ladder's own expiries are its
+/// way of handing a job back.
+fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
+    let headers = properties.headers().as_ref()?;
+    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
+    let AMQPValue::FieldTable(death) = deaths.as_slice().first()? else { return None };
+    let entry = |name: &str| match death.inner().get(name) {
+        Some(AMQPValue::LongString(text)) => text.to_string(),
+        Some(AMQPValue::ShortString(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    if entry("queue").starts_with(&format!("{namespace}.wait.")) {
+        return None;
+    }
+    match entry("reason").as_str() {
+        "delivery_limit" => Some(QueueEnding::DeliveryLimit),
+        "expired" => Some(QueueEnding::Expiration),
+        _ => None,
+    }
+}
+
+/// The properties with which a job is published on: the producer's own, cleaned of what would drop, break or fan it
+/// out (`user_id`, `expiration`, `CC`, `BCC`, `x-death`), with its progress and a message ID.
+pub fn onward(original: &BasicProperties, message: &Message) -> BasicProperties {
+    let mut headers = foreign(original);
+    if let Some(progress) = &message.progress {
+        headers.insert(PROGRESS.into(), AMQPValue::LongString(encode(progress.clone()).into()));
+    }
+    let properties = carried(original).with_headers(headers);
+    match &message.message_id {
+        Some(id) => properties.with_message_id(id.as_str().into()),
+        None => properties,
+    }
+}
+
+/// The properties of a dead letter: the producer's own, and why it is here.
+pub fn dead(original: &BasicProperties, message: &Message, result: &DismissResult) -> BasicProperties {
+    let mut headers = foreign(original);
+    let error = result.error.as_ref().map_or_else(String::new, |error| format!("{}: {}", error.code, error.message));
+    headers.insert("x-outcome".into(), AMQPValue::LongString(result.outcome.as_str().into()));
+    headers.insert("x-error".into(), AMQPValue::LongString(error.into()));
+    headers.insert("x-job-id".into(), AMQPValue::LongString(result.job_id.as_str().into()));
+    if let Some(progress) = &message.progress {
+        headers.insert(PROGRESS.into(), AMQPValue::LongString(encode(progress.clone()).into()));
+    }
+    let properties = carried(original).with_headers(headers);
+    match &message.message_id {
+        Some(id) => properties.with_message_id(id.as_str().into()),
+        None => properties,
+    }
+}
+
+/// The properties of a result.
+pub fn result(message: &Message, result: &DismissResult) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert("outcome".into(), AMQPValue::LongString(result.outcome.as_str().into()));
+    if let Some(provider) = &result.provider {
+        headers.insert("provider".into(), AMQPValue::LongString(provider.as_str().into()));
+    }
+    if let Some(traceparent) = &message.traceparent {
+        headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
+    let correlation = message.correlation_id.as_deref().unwrap_or(result.job_id.as_str());
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(result.job_id.as_str().into())
+        .with_correlation_id(correlation.into())
+        .with_type("dismiss.result.v1".into())
+        .with_headers(headers)
+}
+
+/// The properties of a new job.
+pub fn fresh(job_id: &str) -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(job_id.into())
+}
+
+fn carried(original: &BasicProperties) -> BasicProperties {
+    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+    if let Some(value) = original.content_type() {
+        properties = properties.with_content_type(value.clone());
+    }
+    if let Some(value) = original.content_encoding() {
+        properties = properties.with_content_encoding(value.clone());
+    }
+    if let Some(value) = original.priority() {
+        properties = properties.with_priority(*value);
+    }
+    if let Some(value) = original.correlation_id() {
+        properties = properties.with_correlation_id(value.clone());
+    }
+    if let Some(value) = original.reply_to() {
+        properties = properties.with_reply_to(value.clone());
+    }
+    if let Some(value) = original.message_id() {
+        properties = properties.with_message_id(value.clone());
+    }
+    if let Some(value) = original.timestamp() {
+        properties = properties.with_timestamp(*value);
+    }
+    if let Some(value) = original.kind() {
+        properties = properties.with_type(value.clone());
+    }
+    if let Some(value) = original.app_id() {
+        properties = properties.with_app_id(value.clone());
+    }
+    properties
+}
+
+/// The producer's headers that may travel on.
+fn foreign(original: &BasicProperties) -> FieldTable {
+    let mut kept = FieldTable::default();
+    let mut size = 0;
+    for (name, value) in original.headers().iter().flat_map(|headers| headers.inner()) {
+        let ours =
+            matches!(name.as_str(), "CC" | "BCC" | PROGRESS | "x-delivery-count" | "x-opt-rabbitmq-received-time")
+                || name.as_str().ends_with("-death")
+                || name.as_str().contains("-death-");
+        if ours {
+            continue;
+        }
+        size += name.as_str().len() + weight(value);
+        if size > MAX_FOREIGN {
+            tracing::warn!(header = %name, "headers too large to be carried on; the rest of them is left behind");
+            break;
+        }
+        kept.insert(name.clone(), value.clone());
+    }
+    kept
+}
+
+/// About how many bytes a header value takes on the wire.
+fn weight(value: &AMQPValue) -> usize {
+    match value {
+        AMQPValue::LongString(text) => 5 + text.as_bytes().len(),
+        AMQPValue::ShortString(text) => 2 + text.as_str().len(),
+        AMQPValue::ByteArray(bytes) => 5 + bytes.as_slice().len(),
+        AMQPValue::FieldArray(values) => 5 + values.as_slice().iter().map(weight).sum::<usize>(),
+        AMQPValue::FieldTable(table) => {
+            5 + table.inner().iter().map(|(name, value)| 1 + name.as_str().len() + weight(value)).sum::<usize>()
+        }
+        _ => 9,
+    }
+}
+
+/// Progress as JSON, its oldest attempts left out where it would be too large for a header.
+fn encode(mut progress: Progress) -> String {
+    loop {
+        let json = serde_json::to_string(&progress).unwrap_or_default();
+        if json.len() <= MAX_PROGRESS || progress.log.is_empty() {
+            return json;
+        }
+        progress.log.remove(0);
+        progress.omitted = progress.omitted.saturating_add(1);
+    }
+}
+
+/// Where on the wait ladder a job that is due at `due` goes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// It is due.
+    Now,
+    /// The largest rung that is not too long, in milliseconds; the smallest one for what is left at the end.
+    Wait(u32),
+}
+
+/// Decides the next hop.
+pub fn hop(due: Option<Timestamp>, now: Timestamp) -> Hop {
+    let left = due.map_or(0, |due| due.as_millisecond() - now.as_millisecond());
+    if left <= 0 {
+        return Hop::Now;
+    }
+    let fits = RUNGS.iter().rev().find(|&&rung| i64::from(rung) <= left);
+    Hop::Wait(fits.copied().unwrap_or(RUNGS[0]))
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

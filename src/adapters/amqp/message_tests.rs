@@ -1,0 +1,123 @@
+use super::*;
+use crate::model::progress::AttemptRecord;
+use crate::model::verdict::{Fault, VerdictLabel};
+use lapin::types::FieldArray;
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn died(queue: &str, reason: &str) -> BasicProperties {
+    let mut death = FieldTable::default();
+    death.insert("queue".into(), text(queue));
+    death.insert("reason".into(), text(reason));
+    let mut headers = FieldTable::default();
+    headers.insert("x-death".into(), AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)])));
+    BasicProperties::default().with_headers(headers)
+}
+
+#[test]
+fn the_ladder_is_ridden_by_the_largest_rung_that_is_not_too_long() {
+    let now = Timestamp::from_millisecond(1_000_000).unwrap();
+    let check = |left: i64, expected: Hop| {
+        let due = Timestamp::from_millisecond(1_000_000 + left).unwrap();
+        assert_eq!(hop(Some(due), now), expected, "{left} ms");
+    };
+    assert_eq!(hop(None, now), Hop::Now);
+    check(-5, Hop::Now);
+    check(0, Hop::Now);
+    check(1, Hop::Wait(500));
+    check(500, Hop::Wait(500));
+    check(999, Hop::Wait(500));
+    check(1000, Hop::Wait(1000));
+    check(60_000, Hop::Wait(32_000));
+    check(7 * 24 * 3_600_000, Hop::Wait(1_024_000));
+}
+
+#[test]
+fn a_ride_is_never_early_and_at_most_half_a_second_late() {
+    for wait in (0..200_000).step_by(77) {
+        let due = Timestamp::from_millisecond(wait).unwrap();
+        let mut now = Timestamp::UNIX_EPOCH;
+        while let Hop::Wait(rung) = hop(Some(due), now) {
+            now += std::time::Duration::from_millis(rung.into());
+        }
+        let late = now.as_millisecond() - wait;
+        assert!((0..500).contains(&late), "{wait} ms: {late} ms late");
+    }
+}
+
+#[test]
+fn only_the_newest_death_that_is_not_the_ladders_ends_a_job() {
+    let check = |queue: &str, reason: &str, expected: Option<QueueEnding>| {
+        assert_eq!(read(Vec::new(), &died(queue, reason), "dismiss").ended, expected, "{queue} {reason}");
+    };
+    check("dismiss.jobs.volcengine.bulk", "delivery_limit", Some(QueueEnding::DeliveryLimit));
+    check("dismiss.jobs", "expired", Some(QueueEnding::Expiration));
+    check("dismiss.wait.500", "expired", None);
+    check("dismiss.jobs", "rejected", None);
+    assert_eq!(read(Vec::new(), &BasicProperties::default(), "dismiss").ended, None);
+}
+
+#[test]
+fn what_would_break_or_drop_a_job_does_not_travel_on() {
+    let mut headers = FieldTable::default();
+    for name in ["CC", "BCC", "x-death", "x-first-death-reason", "x-last-death-queue", "x-delivery-count"] {
+        headers.insert(name.into(), text("v"));
+    }
+    headers.insert("tenant".into(), text("blue"));
+    let original = BasicProperties::default()
+        .with_headers(headers)
+        .with_user_id("guest".into())
+        .with_expiration("1000".into())
+        .with_correlation_id("c".into());
+    let mut message = read(Vec::new(), &original, "dismiss");
+    message.message_id = Some("given".into());
+    let properties = onward(&original, &message);
+    let names: Vec<_> = properties.headers().iter().flat_map(|h| h.inner().keys()).map(ToString::to_string).collect();
+    assert_eq!(names, ["tenant"]);
+    assert_eq!((properties.user_id(), properties.expiration()), (&None, &None));
+    assert_eq!(properties.correlation_id().as_ref().unwrap().as_str(), "c");
+    assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "given");
+    assert_eq!(properties.delivery_mode(), &Some(PERSISTENT));
+}
+
+fn long_progress() -> Progress {
+    let mut progress = Progress::received(Timestamp::UNIX_EPOCH);
+    for _ in 0..32 {
+        progress.note(AttemptRecord {
+            at: Timestamp::UNIX_EPOCH,
+            verdict: VerdictLabel::Transient,
+            http_status: Some(500),
+            request_id: None,
+            error: Some(Fault::new("\u{1}".repeat(128), "\u{1}".repeat(512))),
+            duration_ms: 1,
+        });
+    }
+    progress
+}
+
+#[test]
+fn progress_comes_back_as_it_went_and_never_outgrows_a_header() {
+    let mut message = read(Vec::new(), &BasicProperties::default(), "dismiss");
+    let mut small = Progress::received(Timestamp::UNIX_EPOCH);
+    small.due = Some("2026-01-31T18:00:00.123Z".parse().unwrap());
+    message.progress = Some(small);
+    let again = read(Vec::new(), &onward(&BasicProperties::default(), &message), "dismiss");
+    assert_eq!(again, message);
+
+    let json = encode(long_progress());
+    assert!(json.len() <= MAX_PROGRESS);
+    let cut: Progress = serde_json::from_str(&json).unwrap();
+    assert_eq!((cut.attempts, cut.log.len() + cut.omitted as usize), (32, 32));
+    assert!(cut.omitted > 0, "the case must need cutting to show anything");
+}
+
+#[test]
+fn huge_foreign_headers_stay_behind() {
+    let mut headers = FieldTable::default();
+    headers.insert("a".into(), text(&"x".repeat(MAX_FOREIGN + 1)));
+    let original = BasicProperties::default().with_headers(headers);
+    let message = read(Vec::new(), &original, "dismiss");
+    assert!(onward(&original, &message).headers().as_ref().unwrap().inner().is_empty());
+}

@@ -1,0 +1,190 @@
+//! RabbitMQ: two connections, the topology, and the broker seam on them.
+//!
+//! A connection is never repaired. On the first sign of trouble [`Broker::lost`] resolves, and whoever holds the
+//! [`AmqpBroker`] drops it and opens another one.
+
+mod connection;
+mod lead;
+pub mod message;
+mod publish;
+mod receipt;
+mod source;
+pub mod topology;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ErrorKind};
+use tokio::sync::watch;
+
+pub use connection::Settings;
+use publish::{Publisher, Routing};
+use receipt::{AmqpReceipt, Desk};
+use source::{AmqpSource, Tap};
+use topology::{Names, RUNGS, ResultsQueue, Wanted, lanes_of};
+
+use crate::model::ids::ProviderName;
+use crate::model::job::DismissJob;
+use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, Lead};
+
+/// Deliveries that the router may have in hand.
+const INTAKE_PREFETCH: u16 = 256;
+
+/// Why there is no working connection.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// May pass by itself.
+    #[error("the broker cannot be reached: {0}")]
+    Unreachable(String),
+    /// Only the operator can mend it.
+    #[error("the broker refuses the {what} {name}: {refusal}")]
+    Topology { what: &'static str, name: String, refusal: String },
+}
+
+/// Both connections to RabbitMQ with everything declared.
+pub struct AmqpBroker {
+    consuming: Connection,
+    /// Held open for the publisher's channel.
+    _publishing: Connection,
+    desk: Arc<Desk>,
+    namespace: String,
+    broken: watch::Receiver<Option<BrokerError>>,
+}
+
+impl AmqpBroker {
+    /// Connects and declares what is wanted; idempotent.
+    pub async fn open(settings: &Settings, wanted: &Wanted) -> Result<Self, OpenError> {
+        let names = Names::new(&settings.namespace);
+        let (tell, broken) = watch::channel(None);
+        let publishing = connection::open(settings, "publish", tell.clone()).await?;
+        let consuming = connection::open(settings, "consume", tell.clone()).await?;
+        let unreachable = |error: lapin::Error| OpenError::Unreachable(error.to_string());
+        let channel = publishing.create_channel().await.map_err(unreachable)?;
+        topology::declare(&channel, &names, wanted).await?;
+        let publisher = Publisher::open(&publishing, tell).await.map_err(unreachable)?;
+        let results = wanted.outcomes.map_or(ResultsQueue::ExchangeOnly, |outcomes| outcomes.results);
+        let desk = Arc::new(Desk { publisher, names, results });
+        Ok(Self { consuming, _publishing: publishing, desk, namespace: settings.namespace.clone(), broken })
+    }
+
+    /// Publishes a new job to its lane, or to the intake where no such lane is known.
+    pub async fn enqueue(&self, job: &DismissJob) -> Result<(), BrokerError> {
+        let body = serde_json::to_vec(job).map_err(|error| BrokerError::Refused(error.to_string()))?;
+        let key = LaneKey { provider: job.provider.clone(), lane: job.lane }.to_string();
+        let properties = message::fresh(job.job_id.as_str());
+        self.desk.publisher.publish(&self.desk.names.jobs(), &key, Routing::Mandatory, &body, properties).await
+    }
+
+    /// The lane queues of a provider, best first: urgent before bulk, due retries before new jobs.
+    fn taps(&self, provider: &ProviderName) -> Vec<Tap> {
+        let names = &self.desk.names;
+        lanes_of(provider)
+            .flat_map(|lane| {
+                [
+                    Tap { queue: names.retry(&lane), lane: Some(lane.clone()) },
+                    Tap { queue: names.lane(&lane), lane: Some(lane) },
+                ]
+            })
+            .collect()
+    }
+
+    async fn source(&self, taps: Vec<Tap>, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError> {
+        let source = AmqpSource::open(&self.consuming, self.desk.clone(), &self.namespace, taps, prefetch).await;
+        Ok(Box::new(source.map_err(lost)?))
+    }
+
+    /// How many jobs are ready in a queue; None if there is no such queue, and then the channel is closed.
+    async fn count(&self, channel: &Channel, queue: &str) -> Result<Option<u64>, BrokerError> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+            Ok(queue) => Ok(Some(queue.message_count().into())),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(lost(error)),
+        }
+    }
+}
+
+fn lost(error: lapin::Error) -> BrokerError {
+    BrokerError::Lost(error.to_string())
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(refusal) => matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)),
+        _ => false,
+    }
+}
+
+#[async_trait]
+impl Broker for AmqpBroker {
+    async fn intake(&self) -> Result<Box<dyn JobSource>, BrokerError> {
+        self.source(vec![Tap { queue: self.desk.names.jobs(), lane: None }], INTAKE_PREFETCH).await
+    }
+
+    async fn lanes(&self, provider: &ProviderName, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError> {
+        self.source(self.taps(provider), prefetch).await
+    }
+
+    async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError> {
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        for tap in self.taps(provider) {
+            let got = channel.basic_get(tap.queue.into(), BasicGetOptions::default()).await.map_err(lost)?;
+            if let Some(got) = got {
+                let delivery = got.delivery;
+                let message = message::read(delivery.data, &delivery.properties, &self.namespace);
+                let receipt = AmqpReceipt {
+                    desk: self.desk.clone(),
+                    acker: delivery.acker,
+                    properties: delivery.properties,
+                    _channel: channel,
+                };
+                return Ok(Some(Delivery::new(message, tap.lane, Box::new(receipt))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn lead(&self, provider: &ProviderName) -> Result<Option<Box<dyn Lead>>, BrokerError> {
+        let lead = lead::take(&self.consuming, &self.desk.names.lead(provider)).await?;
+        Ok(lead.map(|lead| Box::new(lead) as Box<dyn Lead>))
+    }
+
+    async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError> {
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        Ok(self.count(&channel, &self.desk.names.lane(lane)).await?.is_some())
+    }
+
+    async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError> {
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let names = &self.desk.names;
+        let new = self.count(&channel, &names.lane(lane)).await?.unwrap_or(0);
+        Ok(new + self.count(&channel, &names.retry(lane)).await?.unwrap_or(0))
+    }
+
+    async fn deferred(&self) -> Result<u64, BrokerError> {
+        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let mut total = 0;
+        for rung in RUNGS {
+            total += self.count(&channel, &self.desk.names.wait(rung)).await?.unwrap_or(0);
+        }
+        Ok(total)
+    }
+
+    async fn lost(&self) -> BrokerError {
+        let mut broken = self.broken.clone();
+        match broken.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_else(|| BrokerError::Lost("unknown".into())),
+            Err(_) => BrokerError::Lost("the connection is closed".into()),
+        }
+    }
+
+    async fn close(&self) {
+        for connection in [&self.consuming, &self._publishing] {
+            // A broker that is gone needs no good-bye.
+            let _ = connection.close(200, "done".into()).await;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Our hold on one delivery: publish first, ack last.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, BasicProperties, Channel};
+
+use super::message::{self, Hop};
+use super::publish::{Publisher, Routing};
+use super::topology::{Names, RUNGS, ResultsQueue};
+use crate::ports::broker::{BrokerError, LaneKey, Message, Receipt, Settlement};
+
+/// What every receipt of a connection shares.
+pub struct Desk {
+    pub publisher: Publisher,
+    pub names: Names,
+    pub results: ResultsQueue,
+}
+
+pub struct AmqpReceipt {
+    pub desk: Arc<Desk>,
+    pub acker: Acker,
+    pub properties: BasicProperties,
+    /// Kept, for a channel that nobody holds is closed, and a delivery can only be acked on its own channel.
+    pub _channel: Channel,
+}
+
+impl AmqpReceipt {
+    async fn ack(&self) -> Result<(), BrokerError> {
+        written(self.acker.ack(BasicAckOptions::default()).await)
+    }
+
+    async fn onward(&self, exchange: &str, key: &str, message: &Message) -> Result<(), BrokerError> {
+        let properties = message::onward(&self.properties, message);
+        self.desk.publisher.publish(exchange, key, Routing::Mandatory, &message.body, properties).await
+    }
+}
+
+/// An ack that was not written is a connection that was lost; one that was written may still be lost on the way.
+fn written(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
+    match outcome {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(BrokerError::Lost("the channel of the delivery is closed".into())),
+        Err(error) => Err(BrokerError::Lost(error.to_string())),
+    }
+}
+
+#[async_trait]
+impl Receipt for AmqpReceipt {
+    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        let (publisher, names) = (&self.desk.publisher, &self.desk.names);
+        let result = &settlement.result;
+        let body = serde_json::to_vec(result).map_err(|error| BrokerError::Refused(error.to_string()))?;
+        let properties = message::result(&message, result);
+        let routing = match self.desk.results {
+            ResultsQueue::Kept { .. } => Routing::Mandatory,
+            ResultsQueue::ExchangeOnly => Routing::Optional,
+        };
+        publisher.publish(&names.results(), &settlement.routing_key(), routing, &body, properties.clone()).await?;
+        if let Some(reply_to) = message.reply_to.as_deref() {
+            publisher.publish("", reply_to, Routing::Optional, &body, properties).await?;
+        }
+        if result.outcome.is_dead_letter() {
+            let properties = message::dead(&self.properties, &message, result);
+            let key = settlement.routing_key();
+            publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
+        }
+        self.ack().await
+    }
+
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError> {
+        let progress = message.progress.as_ref();
+        let due = progress.and_then(|progress| progress.due);
+        let hop = message::hop(due, now);
+        let last_hop = due.is_none_or(|due| due.as_millisecond() - now.as_millisecond() <= i64::from(RUNGS[0]));
+        let first_send = progress.is_none_or(|progress| progress.attempts == 0);
+        // A job that was tried, or must ride on, comes back where it is read first; a new one joins its lane's end.
+        let key = if first_send && last_hop { lane.to_string() } else { format!("{lane}.retry") };
+        let exchange = match hop {
+            Hop::Now => self.desk.names.jobs(),
+            Hop::Wait(rung) => self.desk.names.wait(rung),
+        };
+        self.onward(&exchange, &key, &message).await?;
+        self.ack().await
+    }
+
+    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
+        self.onward(&self.desk.names.jobs(), &lane.to_string(), &message).await?;
+        self.ack().await
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), BrokerError> {
+        let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        written(self.acker.nack(back).await)
+    }
+}

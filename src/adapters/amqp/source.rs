@@ -1,0 +1,145 @@
+//! Receiving: the queues of one provider (or the intake), each with a consumer of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::select_all;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, Consumer};
+use tokio::time::Instant;
+
+use super::message;
+use super::receipt::{AmqpReceipt, Desk};
+use crate::model::job::Lane;
+use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey};
+
+/// The queue to consume, and what its jobs are.
+pub struct Tap {
+    pub queue: String,
+    pub lane: Option<LaneKey>,
+}
+
+struct Line {
+    channel: Channel,
+    consumer: Consumer,
+    lane: Option<LaneKey>,
+    held: VecDeque<(Instant, lapin::message::Delivery)>,
+}
+
+/// Consumers in the order in which their jobs are to be served.
+pub struct AmqpSource {
+    desk: Arc<Desk>,
+    namespace: String,
+    lines: Vec<Line>,
+    failed: Option<BrokerError>,
+}
+
+impl AmqpSource {
+    /// Starts consuming `taps`, best first, with up to `prefetch` deliveries in hand from each.
+    pub async fn open(
+        connection: &Connection,
+        desk: Arc<Desk>,
+        namespace: &str,
+        taps: Vec<Tap>,
+        prefetch: u16,
+    ) -> Result<Self, lapin::Error> {
+        let mut lines = Vec::new();
+        for tap in taps {
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+            let options = BasicConsumeOptions::default();
+            let consumer = channel.basic_consume(tap.queue.into(), "".into(), options, FieldTable::default()).await?;
+            lines.push(Line { channel, consumer, lane: tap.lane, held: VecDeque::new() });
+        }
+        Ok(Self { desk, namespace: namespace.to_owned(), lines, failed: None })
+    }
+
+    /// Takes in what has arrived without waiting.
+    fn gather(&mut self) {
+        for line in &mut self.lines {
+            while let Some(next) = line.consumer.next().now_or_never() {
+                match arrived(next) {
+                    Ok(delivery) => line.held.push_back((Instant::now(), delivery)),
+                    Err(error) => {
+                        self.failed = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn arrived(next: Option<lapin::Result<lapin::message::Delivery>>) -> Result<lapin::message::Delivery, BrokerError> {
+    match next {
+        Some(Ok(delivery)) => Ok(delivery),
+        Some(Err(error)) => Err(BrokerError::Lost(error.to_string())),
+        None => Err(BrokerError::Lost("the broker cancelled a consumer".into())),
+    }
+}
+
+fn hand_over(desk: &Arc<Desk>, namespace: &str, line: &Line, delivery: lapin::message::Delivery) -> Delivery {
+    let message = message::read(delivery.data, &delivery.properties, namespace);
+    let receipt = AmqpReceipt {
+        desk: desk.clone(),
+        acker: delivery.acker,
+        properties: delivery.properties,
+        _channel: line.channel.clone(),
+    };
+    Delivery::new(message, line.lane.clone(), Box::new(receipt))
+}
+
+#[async_trait]
+impl JobSource for AmqpSource {
+    async fn ready(&mut self) -> Result<(), BrokerError> {
+        loop {
+            self.gather();
+            if self.lines.iter().any(|line| !line.held.is_empty()) {
+                return Ok(());
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            let (next, index, _) = select_all(self.lines.iter_mut().map(|line| line.consumer.next())).await;
+            match arrived(next) {
+                Ok(delivery) => self.lines[index].held.push_back((Instant::now(), delivery)),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
+
+    fn best(&mut self) -> Option<Delivery> {
+        self.gather();
+        let line = self.lines.iter_mut().find(|line| !line.held.is_empty())?;
+        let (_, delivery) = line.held.pop_front()?;
+        Some(hand_over(&self.desk, &self.namespace, line, delivery))
+    }
+
+    fn held(&self, lane: Lane) -> usize {
+        let of_lane = |line: &&Line| line.lane.as_ref().is_some_and(|key| key.lane == lane);
+        self.lines.iter().filter(of_lane).map(|line| line.held.len()).sum()
+    }
+
+    async fn release_older_than(&mut self, age: Duration) -> Result<(), BrokerError> {
+        self.gather();
+        for index in 0..self.lines.len() {
+            while self.lines[index].held.front().is_some_and(|(since, _)| since.elapsed() >= age) {
+                let Some((_, delivery)) = self.lines[index].held.pop_front() else { break };
+                hand_over(&self.desk, &self.namespace, &self.lines[index], delivery).release().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<(), BrokerError> {
+        for line in &self.lines {
+            let cancelled = line.channel.basic_cancel(line.consumer.tag(), BasicCancelOptions::default()).await;
+            cancelled.map_err(|error| BrokerError::Lost(error.to_string()))?;
+        }
+        self.release_older_than(Duration::ZERO).await
+    }
+}

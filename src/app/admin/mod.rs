@@ -1,0 +1,40 @@
+//! The admin server: health, metrics and status over HTTP/1.1. It reads and answers; nothing here changes state.
+
+mod page;
+mod routes;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+
+use tokio::net::TcpListener;
+
+use crate::ports::clock::Clock;
+use crate::ports::meter::Meter;
+use crate::ports::readiness::Readiness;
+
+/// What the admin server tells of.
+#[derive(Clone)]
+pub struct AdminState {
+    pub meter: Meter,
+    pub readiness: Readiness,
+    /// Made when the process started: uptime is counted by it.
+    pub clock: Clock,
+    pub version: &'static str,
+    /// The replica's name, as results carry it.
+    pub worker: String,
+}
+
+/// Answers until `stop` resolves, then lets what is being answered finish. Stop it last: `/readyz` has to say 503 all
+/// through the drain.
+pub async fn serve(
+    listener: TcpListener,
+    state: AdminState,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, "admin server listens");
+    server::run(listener, routes::router(state), stop).await;
+    Ok(())
+}

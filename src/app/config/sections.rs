@@ -1,0 +1,90 @@
+//! `[retry]`, `[results]`, `[ledger]`, `[admin]`, `[shutdown]`
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fault::shown;
+use super::reader::{Section, from_variable};
+use super::secret::Fallback;
+use super::urls::LedgerUrl;
+use super::{Admin, Ledger, Queue, Results, Shutdown};
+use crate::policy::decide::RetryPolicy;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// As durations are shown: 365.25 days.
+const YEAR: Duration = Duration::from_secs(31_557_600);
+
+pub(super) fn retry(root: &mut Section<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let Some(mut section) = root.table("retry") else { return default };
+    let span = Duration::from_millis(1)..=DAY;
+    let initial = section.duration("initial", span.clone()).unwrap_or(default.initial);
+    let multiplier = section.number("multiplier", 1.0..=100.0).unwrap_or(default.multiplier);
+    let max_given = section.has("max");
+    let max = section.duration("max", span);
+    if max.unwrap_or(default.max) < initial && (max.is_some() || !max_given) {
+        let initial = humantime::format_duration(initial);
+        section.fault("max", format!("must not be shorter than retry.initial, which is {initial}"));
+    }
+    let attempts = section.whole("max_attempts", 1..=1000).and_then(|number| u32::try_from(number).ok());
+    section.close();
+    RetryPolicy {
+        initial,
+        multiplier,
+        max: max.unwrap_or(default.max),
+        max_attempts: attempts.unwrap_or(default.max_attempts),
+    }
+}
+
+pub(super) fn results(root: &mut Section<'_>) -> Results {
+    let Some(mut section) = root.table("results") else { return Results { queue: true, max_bytes: None } };
+    let results = Results {
+        queue: section.flag("queue").unwrap_or(true),
+        max_bytes: section.whole("max_bytes", 1..=i64::MAX.unsigned_abs()),
+    };
+    section.close();
+    results
+}
+
+/// The embedded queue keeps a ledger in its own file unless told otherwise; AMQP has one only where it is asked for.
+pub(super) fn ledger(root: &mut Section<'_>, queue: Option<&Queue>) -> Option<Ledger> {
+    let asked = root.has("ledger");
+    let mut section = root.table("ledger")?;
+    let url_given = section.has("url");
+    let url = match (section.secret_or_absent("url"), queue) {
+        (Some(found), _) => {
+            let fault = |message: String| section.fault("url", from_variable(message, found.variable.as_deref()));
+            LedgerUrl::parse(found.secret.expose()).map_err(fault).ok()
+        }
+        (None, Some(Queue::Sqlite { path })) => Some(LedgerUrl::Sqlite(path.clone())),
+        (None, Some(Queue::Amqp { .. })) if asked && !url_given => {
+            section.fault("url", "is missing: with AMQP a ledger needs one, like \"sqlite://roomsweep.db\"");
+            None
+        }
+        (None, _) => None,
+    };
+    let keep = section.duration("keep", HOUR..=YEAR * 100).unwrap_or(DAY * 90);
+    let dedupe = section.flag("dedupe").unwrap_or(false);
+    section.close();
+    Some(Ledger { url: url?, keep, dedupe })
+}
+
+pub(super) fn admin(root: &mut Section<'_>) -> Option<Admin> {
+    let mut section = root.table("admin")?;
+    let listen = section.text("listen", |text| {
+        text.parse().map_err(|_| format!("must be an address and a port, like 127.0.0.1:9464, not {}", shown(text)))
+    });
+    let token = section.secret("token", Fallback::Perhaps("ROOMSWEEP_ADMIN_TOKEN"));
+    section.close();
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9464)));
+    Some(Admin { listen, token: token.map(|found| found.secret) })
+}
+
+pub(super) fn shutdown(root: &mut Section<'_>) -> Shutdown {
+    let default = Shutdown { grace: Duration::from_secs(25) };
+    let Some(mut section) = root.table("shutdown") else { return default };
+    let grace = section.duration("grace", Duration::ZERO..=HOUR).unwrap_or(default.grace);
+    section.close();
+    Shutdown { grace }
+}

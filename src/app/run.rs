@@ -1,0 +1,182 @@
+//! The worker's life: start, supervise, connect anew, stop in order.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use super::admin::{self, AdminState};
+use super::config::Config;
+use super::wire::{self, Opener};
+use crate::adapters::amqp::OpenError;
+use crate::pipeline::account::Common;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::stop::{self, Stop};
+use crate::pipeline::{backlog, router};
+use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::meter::QueueLink;
+use crate::ports::readiness::Readiness;
+
+/// Between two tries to reach the broker, at least and at most; each is drawn from the upper half.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// A lane survives the tasks that run it: what it has on the wire is not lost with a connection.
+type Lanes = Vec<Arc<Mutex<Lane>>>;
+
+/// Works until SIGTERM or SIGINT, then drains.
+pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
+    let common = wire::common(&config);
+    let opener = Opener::of_worker(&config)?;
+    let accounts = wire::accounts(&config, &common)?;
+    let lanes: Lanes = accounts.into_iter().map(|account| Arc::new(Mutex::new(Lane::new(account)))).collect();
+    let readiness = Readiness::starting();
+    let (stopper, stop) = stop::channel();
+    let (admin_stopper, mut admin_stop) = stop::channel();
+
+    let address = config.admin.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("admin.listen: {address}"))?;
+    let state = AdminState {
+        meter: common.meter.clone(),
+        readiness: readiness.clone(),
+        clock: common.clock.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        worker: common.worker.to_string(),
+    };
+    let admin = tokio::spawn(admin::serve(listener, state, async move { admin_stop.asked().await }));
+    tracing::info!(%address, worker = %common.worker, "started");
+
+    let watch = tokio::spawn(watch_signals(stopper, readiness.clone()));
+    let ended = supervise(&opener, &lanes, &common, &readiness, stop, config.shutdown.grace).await;
+    watch.abort();
+    admin_stopper.stop();
+    let _closed = tokio::time::timeout(Duration::from_secs(2), admin).await;
+    match ended {
+        Ok(()) => {
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot work with this broker: nothing was changed");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+/// The first signal asks for the drain, the second ends the process at once.
+async fn watch_signals(stopper: stop::Stopper, readiness: Readiness) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tracing::info!("draining: letting what is on the wire finish; once more to end at once");
+    readiness.draining();
+    stopper.stop();
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    std::process::exit(143);
+}
+
+/// Connects, works, and connects anew, until asked to stop. An error is one that only the operator can mend.
+async fn supervise(
+    opener: &Opener,
+    lanes: &Lanes,
+    common: &Common,
+    readiness: &Readiness,
+    mut stop: Stop,
+    grace: Duration,
+) -> Result<(), OpenError> {
+    let mut pause = RECONNECT.0;
+    while !stop.is_asked() {
+        let opened = tokio::select! {
+            () = stop.asked() => break,
+            opened = opener.open() => opened,
+        };
+        let reason = match opened {
+            Ok(broker) => {
+                tracing::info!("connected to the broker");
+                common.meter.queue_connected(QueueLink::Up);
+                readiness.ready();
+                pause = RECONNECT.0;
+                let ended = session(&broker, lanes, common, &stop, grace).await;
+                common.meter.queue_connected(QueueLink::Down);
+                match ended {
+                    Ok(()) => {
+                        broker.close().await;
+                        return Ok(());
+                    }
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error @ OpenError::Topology { .. }) => return Err(error),
+            Err(error @ OpenError::Unreachable(_)) => error.to_string(),
+        };
+        let wait = pause.mul_f64(0.5 + (common.jitter)() / 2.0);
+        tracing::warn!(reason, "no broker; trying again in {wait:?}");
+        readiness.connecting(reason);
+        tokio::select! {
+            () = stop.asked() => break,
+            () = tokio::time::sleep(wait) => {}
+        }
+        pause = (pause * 2).min(RECONNECT.1);
+    }
+    Ok(())
+}
+
+/// Works on one connection. Ok when asked to stop and drained; an error when the connection is to be given up.
+async fn session(
+    broker: &Arc<dyn Broker>,
+    lanes: &Lanes,
+    common: &Common,
+    stop: &Stop,
+    grace: Duration,
+) -> Result<(), BrokerError> {
+    let mut workers: JoinSet<Result<(), BrokerError>> = JoinSet::new();
+    workers.spawn(router::run(broker.clone(), common.clone(), stop.clone()));
+    for lane in lanes {
+        let (lane, broker, stop) = (lane.clone(), broker.clone(), stop.clone());
+        workers.spawn(async move { lane.lock().await.run(&broker, stop).await });
+    }
+    let mut gauge = std::pin::pin!(backlog::deferred(common.clone(), broker.clone()));
+    let work = async {
+        loop {
+            tokio::select! {
+                error = broker.lost() => return Err(error),
+                Err(error) = &mut gauge => return Err(error),
+                worked = workers.join_next() => match worked {
+                    None => return Ok(()),
+                    Some(Ok(ended)) => ended?,
+                    Some(Err(error)) => return Err(BrokerError::Lost(format!("a worker task failed: {error}"))),
+                },
+            }
+        }
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        () = overdue(stop.clone(), grace) => Ok(()),
+    };
+    workers.shutdown().await;
+    ended?;
+    drain(lanes, grace).await;
+    Ok(())
+}
+
+/// Resolves when the grace is over: not even a frozen broker keeps a stopping worker longer.
+async fn overdue(mut stop: Stop, grace: Duration) {
+    stop.asked().await;
+    tokio::time::sleep(grace).await;
+}
+
+async fn drain(lanes: &Lanes, grace: Duration) {
+    let mut draining = JoinSet::new();
+    for lane in lanes {
+        let lane = lane.clone();
+        draining.spawn(async move { lane.lock().await.drain(grace).await });
+    }
+    let given_up: usize = draining.join_all().await.into_iter().sum();
+    if given_up > 0 {
+        tracing::warn!(given_up, "the grace is over: what was still on the wire goes back to its queue");
+    }
+}

@@ -1,0 +1,37 @@
+//! How much waits, as metrics: asked of the queue every few seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::{Account, Common};
+use crate::model::job::Lane;
+use crate::ports::broker::{Broker, BrokerError, LaneKey};
+use crate::ports::meter::BacklogState;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Tells one provider's backlog for as long as this replica is its active sender.
+pub async fn of_provider(account: Arc<Account>, broker: Arc<dyn Broker>) -> Result<(), BrokerError> {
+    let (meter, name) = (&account.common.meter, &account.name);
+    loop {
+        let mut waiting = 0;
+        for lane in Lane::ALL {
+            let ready = broker.ready(&LaneKey { provider: name.clone(), lane }).await?;
+            let in_hand = account.in_hand(lane);
+            meter.backlog_jobs(name, lane, BacklogState::Ready, ready);
+            meter.backlog_jobs(name, lane, BacklogState::InFlight, in_hand);
+            waiting += ready + in_hand;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a backlog is far below 2^52")]
+        meter.backlog_seconds(name, waiting as f64 / account.gate.effective_qps());
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Tells how many jobs wait for their time.
+pub async fn deferred(common: Common, broker: Arc<dyn Broker>) -> Result<(), BrokerError> {
+    loop {
+        common.meter.deferred_jobs(broker.deferred().await?);
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

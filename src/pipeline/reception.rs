@@ -1,0 +1,107 @@
+//! A delivery becomes a job, or is refused with a reason.
+
+use uuid::{NoContext, Uuid};
+
+use super::account::Common;
+use crate::model::decode::{self, Invalid};
+use crate::model::ids::JobId;
+use crate::model::job::DismissJob;
+use crate::model::progress::Progress;
+use crate::model::result::{DismissResult, Ending, Outcome};
+use crate::model::verdict::Fault;
+use crate::ports::broker::{Delivery, LaneKey, ProviderKnown, QueueEnding, Settlement};
+
+/// A job in hand, with all that is known of it.
+pub struct Job {
+    pub job: DismissJob,
+    pub progress: Progress,
+    pub delivery: Delivery,
+}
+
+impl Job {
+    /// Where the job's own body says that it belongs.
+    pub fn lane(&self) -> LaneKey {
+        LaneKey { provider: self.job.provider.clone(), lane: self.job.lane }
+    }
+
+    /// How the job ends, with everything noted so far.
+    pub fn settlement(&self, common: &Common, outcome: Outcome, error: Option<Fault>) -> Settlement {
+        let ending = Ending { outcome, error };
+        let settled_at = common.clock.now();
+        let result = DismissResult::of(&self.job, self.progress.clone(), ending, settled_at, &common.worker);
+        Settlement { result, provider_known: ProviderKnown::Yes }
+    }
+}
+
+/// What a delivery turned out to be.
+pub enum Received {
+    Job(Box<Job>),
+    /// It ends here and now.
+    Over(Delivery, Box<Settlement>),
+}
+
+/// Reads a delivery. A job without an ID is given one, which travels on with it.
+pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
+    let now = common.clock.now();
+    let progress = delivery.message.progress.take().unwrap_or_else(|| Progress::received(now));
+    let given = delivery.message.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
+    let fallback = given.unwrap_or_else(|| new_id(common));
+    match decode::decode(&delivery.message.body, &fallback) {
+        Ok(job) => {
+            delivery.message.message_id = Some(job.job_id.as_str().to_owned());
+            let job = Job { job, progress, delivery };
+            match job.delivery.message.ended.map(ending) {
+                None => Received::Job(Box::new(job)),
+                Some((outcome, error)) => {
+                    let settlement = job.settlement(common, outcome, Some(error));
+                    Received::Over(job.delivery, Box::new(settlement))
+                }
+            }
+        }
+        Err(invalid) => {
+            let settlement = refuse(invalid, fallback, progress, common);
+            Received::Over(delivery, Box::new(settlement))
+        }
+    }
+}
+
+/// The end of a job whose provider nobody here knows.
+pub fn unknown_provider(job: &Job, common: &Common) -> Settlement {
+    let message = format!("provider: no provider {:?} is configured", job.job.provider.as_str());
+    let mut settlement = job.settlement(common, Outcome::Invalid, Some(Fault::new("unknown_provider", message)));
+    settlement.provider_known = ProviderKnown::No;
+    settlement
+}
+
+fn refuse(invalid: Invalid, fallback: JobId, progress: Progress, common: &Common) -> Settlement {
+    let job_id = invalid.readable.job_id.clone().unwrap_or(fallback);
+    let error = Some(Fault::new("invalid_job", invalid.message));
+    let ending = Ending { outcome: Outcome::Invalid, error };
+    let settled_at = common.clock.now();
+    let result = DismissResult::of_readable(job_id, *invalid.readable, progress, ending, settled_at, &common.worker);
+    let provider_known = match &result.provider {
+        Some(name) if common.knows(name) => ProviderKnown::Yes,
+        Some(_) | None => ProviderKnown::No,
+    };
+    Settlement { result, provider_known }
+}
+
+fn ending(ended: QueueEnding) -> (Outcome, Fault) {
+    match ended {
+        QueueEnding::DeliveryLimit => {
+            let message = "the queue handed the job out too often without an answer";
+            (Outcome::Exhausted, Fault::new("delivery_limit", message))
+        }
+        QueueEnding::Expiration => {
+            (Outcome::Expired, Fault::new("expired", "the message's own expiration passed in the queue"))
+        }
+    }
+}
+
+fn new_id(common: &Common) -> JobId {
+    let now = common.clock.now();
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
+    let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos));
+    JobId::parse(id.to_string()).expect("a UUID is a job ID")
+}

@@ -1,0 +1,70 @@
+//! Intake queue → lane queues: every replica routes, and nobody looks at a job's provider but its lane.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::account::Common;
+use super::carry::tell;
+use super::reception::{self, Job, Received};
+use super::stop::Stop;
+use crate::ports::broker::{Broker, BrokerError, Delivery};
+
+/// Routes until asked to stop, or until the queue fails.
+pub async fn run(broker: Arc<dyn Broker>, common: Common, mut stop: Stop) -> Result<(), BrokerError> {
+    let mut intake = broker.intake().await?;
+    let mut moves: JoinSet<Result<(), BrokerError>> = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.asked() => break,
+            Some(done) = moves.join_next() => ended(done)?,
+            ready = intake.ready() => {
+                ready?;
+                while let Some(delivery) = intake.best() {
+                    moves.spawn(route(broker.clone(), common.clone(), delivery));
+                }
+            }
+        }
+    }
+    intake.stop().await?;
+    while let Some(done) = moves.join_next().await {
+        ended(done)?;
+    }
+    Ok(())
+}
+
+fn ended(done: Result<Result<(), BrokerError>, tokio::task::JoinError>) -> Result<(), BrokerError> {
+    done.unwrap_or_else(|error| Err(BrokerError::Lost(format!("a routing task failed: {error}"))))
+}
+
+async fn route(broker: Arc<dyn Broker>, common: Common, delivery: Delivery) -> Result<(), BrokerError> {
+    let (delivery, settlement) = match reception::receive(delivery, &common) {
+        Received::Over(delivery, settlement) => (delivery, *settlement),
+        Received::Job(job) if knows(&*broker, &common, &job).await? => return pass_on(&common, *job).await,
+        Received::Job(job) => {
+            let settlement = reception::unknown_provider(&job, &common);
+            (job.delivery, settlement)
+        }
+    };
+    delivery.settle(&settlement).await?;
+    common.meter.settled(&settlement.result);
+    tell(&settlement.result);
+    Ok(())
+}
+
+/// A provider may be known to other replicas only; then its lane exists.
+async fn knows(broker: &dyn Broker, common: &Common, job: &Job) -> Result<bool, BrokerError> {
+    Ok(common.knows(&job.job.provider) || broker.has_lane(&job.lane()).await?)
+}
+
+async fn pass_on(common: &Common, mut job: Job) -> Result<(), BrokerError> {
+    let (lane, now) = (job.lane(), common.clock.now());
+    match job.job.not_before {
+        Some(start) if now < start => {
+            job.progress.due = Some(start);
+            job.delivery.defer(&lane, job.progress, now).await
+        }
+        Some(_) | None => job.delivery.forward(&lane).await,
+    }
+}

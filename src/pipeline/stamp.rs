@@ -1,0 +1,48 @@
+//! The time and the token that a request is signed with; one token fetch at a time.
+
+use tokio::sync::{Mutex, oneshot};
+
+use super::account::Account;
+use crate::model::verdict::{Fault, Verdict};
+use crate::provider::{Call, Stamp, Token};
+
+/// The token in use, if the provider asks for one.
+#[derive(Default)]
+pub struct Stamps {
+    token: Mutex<Option<Token>>,
+}
+
+impl Stamps {
+    /// A stamp for a request that is signed now; the verdict says why there is none.
+    pub async fn fresh(&self, account: &Account) -> Result<Stamp, Verdict> {
+        let now = account.common.clock.now();
+        let Some(call) = account.provider.token_call() else {
+            return Ok(Stamp { now, token: None });
+        };
+        let mut token = self.token.lock().await;
+        if token.as_ref().is_none_or(|token| token.refresh_at <= now) {
+            *token = Some(fetch(account, call).await?);
+        }
+        Ok(Stamp { now: account.common.clock.now(), token: token.clone() })
+    }
+
+    /// The provider found the token of `used` stale. One fetched since then is kept.
+    pub async fn refused(&self, used: &Stamp) {
+        let mut token = self.token.lock().await;
+        let same = |(kept, used): (&Token, &Token)| kept.value == used.value;
+        if token.as_ref().zip(used.token.as_ref()).is_some_and(same) {
+            *token = None;
+        }
+    }
+}
+
+async fn fetch(account: &Account, call: Call) -> Result<Token, Verdict> {
+    tracing::debug!(provider = %account.name, "fetching a token");
+    let (written, _unwatched) = oneshot::channel();
+    let reply = account
+        .transport
+        .send(call, account.timeout, written)
+        .await
+        .map_err(|error| Verdict::Transient(Fault::new(error.code(), format!("token: {error}"))))?;
+    account.provider.read_token(&reply, account.common.clock.now())
+}

@@ -1,0 +1,269 @@
+//! The metrics, declared once and fed by verbs. Memory, not I/O, so concrete.
+//!
+//! Request IDs and job IDs stand in exemplars only: as labels they would make a series each.
+
+mod exemplar;
+mod exposition;
+mod families;
+mod openmetrics;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::{Registry, TextEncoder};
+use serde::Serialize;
+
+pub use self::exposition::Exposition;
+
+use self::exemplar::{Exemplar, Exemplars, Series};
+use self::families::{ATTEMPT_BUCKETS, ATTEMPT_DURATION, Families, SETTLED, bucket_of};
+use crate::model::ids::ProviderName;
+use crate::model::job::Lane;
+use crate::model::progress::AttemptRecord;
+use crate::model::result::{DismissResult, Outcome};
+use crate::model::suspension::SuspensionReason;
+use crate::model::verdict::VerdictLabel;
+
+/// Stands where a result has no provider that we know, or no lane.
+const UNKNOWN: &str = "unknown";
+
+/// Where a job of the backlog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BacklogState {
+    /// In a queue.
+    Ready,
+    /// With a worker, unacknowledged.
+    InFlight,
+}
+
+impl BacklogState {
+    pub const ALL: [BacklogState; 2] = [BacklogState::Ready, BacklogState::InFlight];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BacklogState::Ready => "ready",
+            BacklogState::InFlight => "in_flight",
+        }
+    }
+}
+
+/// Whether the queue can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueLink {
+    Up,
+    Down,
+}
+
+/// What the metrics say of one provider at this moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProviderStatus {
+    pub name: ProviderName,
+    pub quota_qps: f64,
+    pub effective_qps: f64,
+    pub suspended: Option<SuspensionReason>,
+    pub in_flight: i64,
+}
+
+/// All metrics of this process; clones share them.
+#[derive(Clone)]
+pub struct Meter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    families: Families,
+    exemplars: Exemplars,
+    providers: Mutex<BTreeSet<ProviderName>>,
+}
+
+impl Meter {
+    pub fn new(version: &str) -> Self {
+        let registry = Registry::new();
+        let families = Families::declared_in(&registry);
+        families.build_info.with_label_values(&[version]).set(1);
+        for lane in Lane::ALL.map(Lane::as_str).into_iter().chain([UNKNOWN]) {
+            families.settled.with_label_values(&[UNKNOWN, lane, Outcome::Invalid.as_str()]);
+        }
+        let inner = Inner { registry, families, exemplars: Exemplars::default(), providers: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Makes every series of a configured provider exist; may be called again when its quota changes.
+    pub fn register(&self, provider: &ProviderName, quota_qps: u32) {
+        let families = &self.inner.families;
+        let name = provider.as_str();
+        families.quota_qps.with_label_values(&[name]).set(f64::from(quota_qps));
+        if !self.known().insert(provider.clone()) {
+            return;
+        }
+        families.effective_qps.with_label_values(&[name]).set(f64::from(quota_qps));
+        families.in_flight.with_label_values(&[name]);
+        families.attempt_duration.with_label_values(&[name]);
+        families.token_wait.with_label_values(&[name]);
+        for verdict in VerdictLabel::ALL {
+            families.attempts.with_label_values(&[name, verdict.as_str()]);
+        }
+        for reason in SuspensionReason::ALL {
+            families.suspended.with_label_values(&[name, reason.as_str()]);
+        }
+        for lane in Lane::ALL {
+            families.lane_waiting.with_label_values(&[name, lane.as_str()]);
+            families.job_duration.with_label_values(&[name, lane.as_str()]);
+            for outcome in Outcome::ALL {
+                families.settled.with_label_values(&[name, lane.as_str(), outcome.as_str()]);
+            }
+        }
+    }
+
+    /// A job ended. A provider that was never registered counts as unknown, so that a producer's typing errors make no
+    /// series.
+    pub fn settled(&self, result: &DismissResult) {
+        let families = &self.inner.families;
+        let named = result.provider.as_ref().filter(|provider| self.known().contains(*provider));
+        let provider = named.map_or(UNKNOWN, ProviderName::as_str);
+        let lane = result.lane.map_or(UNKNOWN, Lane::as_str);
+        let outcome = result.outcome.as_str();
+
+        families.settled.with_label_values(&[provider, lane, outcome]).inc();
+        families
+            .job_duration
+            .with_label_values(&[provider, lane])
+            .observe(seconds_between(result.received_at, result.settled_at));
+        let Some(request_id) = &result.request_id else { return };
+        let ids = [("request_id", request_id.as_str()), ("job_id", result.job_id.as_str())];
+        if let Some(exemplar) = Exemplar::fitting(&ids, 1.0, result.settled_at.as_millisecond()) {
+            let labels = [("provider", provider), ("lane", lane), ("outcome", outcome)];
+            self.inner.exemplars.note(Series::counter(SETTLED, labels), exemplar);
+        }
+    }
+
+    /// A dismiss request got its answer, or none.
+    pub fn attempt(&self, provider: &ProviderName, record: &AttemptRecord) {
+        let families = &self.inner.families;
+        let provider = provider.as_str();
+        let seconds = Duration::from_millis(record.duration_ms).as_secs_f64();
+
+        families.attempts.with_label_values(&[provider, record.verdict.as_str()]).inc();
+        families.attempt_duration.with_label_values(&[provider]).observe(seconds);
+        let Some(request_id) = &record.request_id else { return };
+        let ended_ms = record.at.as_millisecond().saturating_add_unsigned(record.duration_ms);
+        if let Some(exemplar) = Exemplar::fitting(&[("request_id", request_id.as_str())], seconds, ended_ms) {
+            let bound = bucket_of(&ATTEMPT_BUCKETS, seconds);
+            self.inner.exemplars.note(Series::bucket(ATTEMPT_DURATION, [("provider", provider)], bound), exemplar);
+        }
+    }
+
+    /// A job at hand got its token after so long.
+    pub fn token_wait(&self, provider: &ProviderName, waited: Duration) {
+        self.inner.families.token_wait.with_label_values(&[provider.as_str()]).observe(waited.as_secs_f64());
+    }
+
+    pub fn in_flight(&self, provider: &ProviderName, requests: usize) {
+        self.inner.families.in_flight.with_label_values(&[provider.as_str()]).set(whole(requests as u64));
+    }
+
+    pub fn lane_waiting(&self, provider: &ProviderName, lane: Lane, jobs: usize) {
+        let labels = [provider.as_str(), lane.as_str()];
+        self.inner.families.lane_waiting.with_label_values(&labels).set(whole(jobs as u64));
+    }
+
+    /// Why nothing is sent to a provider, or that it is sent to again.
+    pub fn suspended(&self, provider: &ProviderName, reason: Option<SuspensionReason>) {
+        for each in SuspensionReason::ALL {
+            let labels = [provider.as_str(), each.as_str()];
+            self.inner.families.suspended.with_label_values(&labels).set(i64::from(reason == Some(each)));
+        }
+    }
+
+    pub fn effective_qps(&self, provider: &ProviderName, qps: f64) {
+        self.inner.families.effective_qps.with_label_values(&[provider.as_str()]).set(qps);
+    }
+
+    /// For the provider's active sender only, like [`Meter::backlog_seconds`].
+    pub fn backlog_jobs(&self, provider: &ProviderName, lane: Lane, state: BacklogState, jobs: u64) {
+        let labels = [provider.as_str(), lane.as_str(), state.as_str()];
+        self.inner.families.backlog_jobs.with_label_values(&labels).set(whole(jobs));
+    }
+
+    /// Seconds as a number: a rate of nothing takes for ever.
+    pub fn backlog_seconds(&self, provider: &ProviderName, seconds: f64) {
+        self.inner.families.backlog_seconds.with_label_values(&[provider.as_str()]).set(seconds);
+    }
+
+    /// Another replica tells the backlog from now on.
+    pub fn forget_backlog(&self, provider: &ProviderName) {
+        let families = &self.inner.families;
+        // Removing fails only where nothing was told yet.
+        families.backlog_seconds.remove_label_values(&[provider.as_str()]).ok();
+        for lane in Lane::ALL {
+            for state in BacklogState::ALL {
+                let labels = [provider.as_str(), lane.as_str(), state.as_str()];
+                families.backlog_jobs.remove_label_values(&labels).ok();
+            }
+        }
+    }
+
+    pub fn deferred_jobs(&self, jobs: u64) {
+        self.inner.families.deferred_jobs.set(whole(jobs));
+    }
+
+    pub fn queue_connected(&self, link: QueueLink) {
+        self.inner.families.queue_connected.set(match link {
+            QueueLink::Up => 1,
+            QueueLink::Down => 0,
+        });
+    }
+
+    pub fn queue_link(&self) -> QueueLink {
+        if self.inner.families.queue_connected.get() == 1 { QueueLink::Up } else { QueueLink::Down }
+    }
+
+    /// The registered providers by name.
+    pub fn providers(&self) -> Vec<ProviderStatus> {
+        let known: Vec<ProviderName> = self.known().iter().cloned().collect();
+        known.into_iter().map(|name| self.status(name)).collect()
+    }
+
+    pub fn render(&self, format: Exposition) -> String {
+        let families = self.inner.registry.gather();
+        match format {
+            Exposition::PrometheusText => {
+                TextEncoder::new().encode_to_string(&families).expect("a registry gathers whole families")
+            }
+            Exposition::OpenMetrics => openmetrics::encode(&families, &self.inner.exemplars),
+        }
+    }
+
+    fn status(&self, name: ProviderName) -> ProviderStatus {
+        let families = &self.inner.families;
+        let holds = |reason: &SuspensionReason| {
+            families.suspended.with_label_values(&[name.as_str(), reason.as_str()]).get() == 1
+        };
+        ProviderStatus {
+            quota_qps: families.quota_qps.with_label_values(&[name.as_str()]).get(),
+            effective_qps: families.effective_qps.with_label_values(&[name.as_str()]).get(),
+            suspended: SuspensionReason::ALL.into_iter().find(holds),
+            in_flight: families.in_flight.with_label_values(&[name.as_str()]).get(),
+            name,
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<ProviderName>> {
+        self.inner.providers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Never negative: wall clocks may be set back.
+fn seconds_between(start: Timestamp, end: Timestamp) -> f64 {
+    let millis = end.as_millisecond().saturating_sub(start.as_millisecond());
+    Duration::from_millis(millis.max(0).unsigned_abs()).as_secs_f64()
+}
