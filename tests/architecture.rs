@@ -43,7 +43,7 @@ const FLOORS: [Floor; 8] = [
     Floor {
         module: "ports",
         modules: &["model", "provider"],
-        crates: Some(&["async_trait", "bytes", "jiff", "prometheus", "thiserror", "tokio"]),
+        crates: Some(&["async_trait", "bytes", "jiff", "prometheus", "serde", "thiserror", "tokio"]),
     },
     Floor {
         module: "pipeline",

@@ -4,7 +4,6 @@ pub mod http;
 pub mod process;
 pub mod proxy;
 pub mod rabbit;
-#[expect(dead_code, reason = "the first test that needs clouds takes this away")]
 pub mod sandbox;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
