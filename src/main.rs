@@ -1,1 +1,7 @@
-fn main() {}
+//! Parses the command line, runs one command, and ends with its exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    roomsweep::app::cli::main()
+}

@@ -44,9 +44,18 @@ pub(super) async fn answer(sandbox: &Sandbox, request: Request<Incoming>) -> Rep
         (&Method::GET, "/requests") => requests(sandbox, asked("from")),
         (&Method::GET, "/faults") => text(StatusCode::OK, "application/json", sandbox.shown_rules()),
         (&Method::PUT, "/faults") => set_rules(sandbox, body).await,
-        (&Method::DELETE, "/faults") => done(sandbox.set_rules(Rules::default())),
-        (&Method::DELETE, "/stats") => done(sandbox.reset()),
-        (&Method::DELETE, "/tokens") => done(sandbox.revoke_tokens()),
+        (&Method::DELETE, "/faults") => {
+            sandbox.set_rules(Rules::default());
+            done()
+        }
+        (&Method::DELETE, "/stats") => {
+            sandbox.reset();
+            done()
+        }
+        (&Method::DELETE, "/tokens") => {
+            sandbox.revoke_tokens();
+            done()
+        }
         (_, "/" | "/healthz" | "/stats" | "/rooms" | "/requests" | "/faults" | "/tokens") => {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "not with this method; GET / tells what there is")
         }
@@ -75,12 +84,15 @@ async fn set_rules(sandbox: &Sandbox, body: Incoming) -> Reply {
         return refuse(StatusCode::BAD_REQUEST, "the rules did not come whole, or are over 1 MiB long");
     };
     match Rules::parse(&String::from_utf8_lossy(&body.to_bytes())) {
-        Ok(rules) => done(sandbox.set_rules(rules)),
+        Ok(rules) => {
+            sandbox.set_rules(rules);
+            done()
+        }
         Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
 
-fn done((): ()) -> Reply {
+fn done() -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = StatusCode::NO_CONTENT;
     reply

@@ -10,7 +10,7 @@
 //! | IAM | `POST /v3/auth/tokens` | password |
 //!
 //! A request is judged in the vendors' way: does the action exist, who asks, is the quota kept, are the parameters
-//! there; then the [rules](rules) in force and the [prefixes of its room's name](faults) say whether something goes wrong.
+//! there; then the [rules] in force and the [prefixes of its room's name](faults) say whether something goes wrong.
 //! The quota counts every request for a known action when its head was read, whatever becomes of it after.
 //! A slow request is acted upon at once and answered late.
 //!

@@ -108,8 +108,11 @@ mod tests {
     fn times() -> impl Strategy<Value = Vec<u64>> {
         let gap = prop_oneof![Just(0), Just(1), 0..SECOND / 3, Just(SECOND - 1), Just(SECOND), Just(SECOND + 1)];
         proptest::collection::vec(gap, 0..80).prop_map(|gaps| {
-            let mut now = 0;
-            gaps.into_iter().map(|gap| std::mem::replace(&mut now, now + gap) + gap).collect()
+            let later = |now: &mut u64, gap: u64| {
+                *now += gap;
+                Some(*now)
+            };
+            gaps.into_iter().scan(0, later).collect()
         })
     }
 

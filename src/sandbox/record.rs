@@ -70,7 +70,7 @@ pub enum Kind {
     Hung,
     Reset,
     Closed,
-    /// The client left before its request was complete, or is still sending it.
+    /// The client is still sending its request, or left before it was whole, or sends a body over 1 MiB.
     Incomplete,
 }
 

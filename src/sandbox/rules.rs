@@ -21,7 +21,7 @@
 //! qps = 10                 # instead of `do`: throttled beyond 10 in any one second, by this rule's own count
 //! ```
 //!
-//! In JSON: `{"rule": [{"do": "fail500"}]}`.
+//! In JSON: `{"rule": [{"do": "fail500"}]}`. Token calls have no room: for them `nth` counts, and `x<n>` does not.
 
 use std::time::Duration;
 
@@ -236,5 +236,4 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
 mod tests;

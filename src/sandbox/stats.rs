@@ -39,7 +39,10 @@ pub struct Figures {
     pub accepted: u64,
     /// Signatures, keys, dates, tokens and passwords that were really wrong.
     pub refused_signatures: u64,
+    /// By the quota, by a rule, or by a room's name.
     pub throttled: u64,
+    /// Arrivals beyond the quota.
+    pub over_quota: u64,
     /// Requests that are over and got no answer: by a fault, or because the client left.
     pub unanswered: u64,
     /// Requests that arrived and are not over yet.
@@ -60,6 +63,7 @@ pub struct BusiestSecond {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     arrived: u64,
+    over_quota: u64,
     unanswered: u64,
     arrivals: Window,
     admitted: Window,
@@ -72,7 +76,7 @@ impl Tally {
         self.arrivals.note(nanos);
         match admission {
             Admission::Admitted => self.admitted.note(nanos),
-            Admission::OverQuota => {}
+            Admission::OverQuota => self.over_quota += 1,
         }
     }
 
@@ -88,6 +92,7 @@ impl Tally {
             accepted: of(Kind::Accepted),
             refused_signatures: of(Kind::Refused),
             throttled: of(Kind::Throttled),
+            over_quota: self.over_quota,
             unanswered: self.unanswered,
             open: self.arrived.saturating_sub(self.replies.values().sum()),
             replies: self.replies.clone(),

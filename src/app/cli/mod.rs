@@ -1,1 +1,84 @@
-//! The commands.
+//! The commands: one file each.
+
+mod check;
+mod sandbox;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::config::{self, Environment};
+use super::telemetry::{self, LogFormat};
+
+/// Usage or configuration error, before anything was sent.
+pub const USAGE: u8 = 2;
+
+/// Closes RTC rooms reliably: reads dismiss jobs from a queue and sends each, signed and within its provider's quota,
+/// until there is a result for every one.
+#[derive(Debug, Parser)]
+#[command(name = "roomsweep", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    /// Configuration file; ./roomsweep.toml if it is there. ROOMSWEEP__SECTION__KEY overrides single keys.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines are written to stderr; their level is set by RUST_LOG (default: info).
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Worker(worker::Args),
+    Check(check::Args),
+    Sandbox(sandbox::Args),
+}
+
+/// What every command is given.
+pub struct Context {
+    pub file: Option<PathBuf>,
+    pub env: Environment,
+}
+
+/// Runs the process's command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let env = Environment::of_process();
+    if let Err(error) = telemetry::init(cli.log_format, env.get("RUST_LOG"), env.get("NO_COLOR")) {
+        eprintln!("roomsweep: logging: {error:#}");
+        return ExitCode::from(USAGE);
+    }
+    // One thread: the HTTP client's notice of a written request is exact only there (see adapters::http), and one
+    // thread sends far more than any provider allows.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("roomsweep: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let context = Context { file: config::find(cli.config), env };
+    let ended = runtime.block_on(run(cli.command, context));
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|error| {
+        eprintln!("roomsweep: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Worker(args) => worker::run(args, context).await,
+        Command::Check(args) => check::run(args, context).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
+    }
+}
+
+/// Says what is wrong with the configuration, every fault on a line of its own.
+fn refuse(faults: &config::Faults) -> ExitCode {
+    eprintln!("roomsweep: the configuration is not usable:\n{faults}");
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,158 @@
+//! `check`: is everything there that a worker needs?
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::Context;
+use crate::app::config::{self, Config, Ledger, LedgerUrl, ProviderConfig, Queue};
+use crate::app::wire::{self, Opener};
+use crate::pipeline::account::{Account, Common};
+use crate::ports::broker::Broker;
+use crate::provider::Call;
+
+/// Say of configuration, broker, topology, ledger, clock and credentials whether they are fit for work.
+///
+/// One line each: ok, or what to do about it. Exit code 1 if any of them is not. The broker's queues are declared, as
+/// a worker would do it; no room is closed.
+///
+/// Example:  roomsweep --config roomsweep.toml check
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Stop after the configuration: no connection is made.
+    #[arg(long)]
+    config_only: bool,
+}
+
+/// A provider's clock may differ from ours by so much before signatures are refused; half of it is a warning.
+const CLOCK_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
+    let config = match config::load(context.file.as_deref(), &context.env) {
+        Ok(config) => config,
+        Err(faults) => return Ok(super::refuse(&faults)),
+    };
+    let mut report = Report::default();
+    let names: Vec<_> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+    report.ok("configuration", &format!("providers: {}", names.join(", ")));
+    if !args.config_only {
+        broker(&config, &mut report).await;
+        ledger(config.ledger.as_ref(), &mut report);
+        let common = wire::common(&config);
+        for (provider, account) in config.providers.iter().zip(wire::accounts(&config, &common)?) {
+            clock(provider, &account, &common, &mut report).await;
+            credentials(&account, &common, &mut report).await;
+        }
+    }
+    Ok(report.exit_code())
+}
+
+#[derive(Default)]
+struct Report {
+    failed: usize,
+}
+
+impl Report {
+    fn ok(&mut self, what: &str, note: &str) {
+        println!("ok      {what}: {note}");
+    }
+
+    /// Nothing is wrong, but nothing was proven either.
+    fn untried(&mut self, what: &str, note: &str) {
+        println!("untried {what}: {note}");
+    }
+
+    fn fail(&mut self, what: &str, note: &str) {
+        self.failed += 1;
+        println!("FAILED  {what}: {note}");
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+async fn broker(config: &Config, report: &mut Report) {
+    use crate::adapters::amqp::OpenError;
+    let Queue::Amqp { url, namespace, .. } = &config.queue else {
+        return report.fail("broker", "queue.backend \"sqlite\" is not there yet: set it to \"amqp\"");
+    };
+    let opener = match Opener::of_worker(config) {
+        Ok(opener) => opener,
+        Err(error) => return report.fail("broker", &format!("{error:#}")),
+    };
+    match opener.open_amqp().await {
+        Ok(broker) => {
+            report.ok("broker", &url.to_string());
+            report.ok("topology", &format!("all queues and exchanges under {namespace:?} are there"));
+            broker.close().await;
+        }
+        Err(OpenError::Unreachable(reason)) => {
+            report.fail("broker", &format!("{url}: {reason}; is it running, and are queue.url's user and host right?"));
+        }
+        Err(error @ OpenError::Topology { .. }) => {
+            report.ok("broker", &url.to_string());
+            report.fail(
+                "topology",
+                &format!("{error}; delete it by hand if nothing in it is needed, or change queue.namespace"),
+            );
+        }
+    }
+}
+
+fn ledger(ledger: Option<&Ledger>, report: &mut Report) {
+    match ledger.map(|ledger| &ledger.url) {
+        None => report.ok("ledger", "none configured"),
+        Some(LedgerUrl::Postgres(_) | LedgerUrl::Sqlite(_)) => {
+            report.untried("ledger", "configured; nothing writes to it yet, results wait in the ledger queue");
+        }
+    }
+}
+
+/// Asks the provider's gateway for nothing, unsigned, and reads the time off its answer.
+async fn clock(provider: &ProviderConfig, account: &Account, common: &Common, report: &mut Report) {
+    let what = format!("clock of {}", provider.name);
+    let endpoint = provider.settings.endpoint();
+    let call = Call {
+        method: http::Method::GET,
+        url: endpoint.join("/"),
+        headers: http::HeaderMap::new(),
+        body: bytes::Bytes::new(),
+    };
+    let reply = match account.transport.send(call, Duration::from_secs(5), tokio::sync::oneshot::channel().0).await {
+        Ok(reply) => reply,
+        Err(error) => return report.fail(&what, &format!("{endpoint} does not answer: {error}")),
+    };
+    let told = reply.headers.get(http::header::DATE).and_then(|date| date.to_str().ok()).and_then(read_http_date);
+    let Some(told) = told else {
+        return report.untried(&what, &format!("{endpoint} answers without a date"));
+    };
+    let apart = common.clock.now().duration_since(told).unsigned_abs();
+    let seconds = apart.as_secs();
+    if apart >= CLOCK_LIMIT / 2 {
+        report.fail(&what, &format!("{seconds} s apart from {endpoint}, 900 s are refused: set this machine's clock"));
+    } else {
+        report.ok(&what, &format!("{seconds} s apart from {endpoint}"));
+    }
+}
+
+fn read_http_date(date: &str) -> Option<jiff::Timestamp> {
+    let parsed = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(parsed.timestamp())
+}
+
+/// A token can be fetched without harm; a signature is only tried by closing a room.
+async fn credentials(account: &Account, common: &Common, report: &mut Report) {
+    let what = format!("credentials of {}", account.name);
+    if account.provider.token_call().is_none() {
+        let note = "access key and secret are set; only a real job shows whether the provider takes them";
+        return report.untried(&what, note);
+    }
+    match account.stamps.fresh(account).await {
+        Ok(_) => report.ok(&what, &format!("a token was issued at {}", common.clock.now())),
+        Err(verdict) => {
+            let fault = verdict.fault().map(|fault| format!("{}: {}", fault.code, fault.message)).unwrap_or_default();
+            report.fail(&what, &format!("no token: {fault}"));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `worker`: the main job.
+
+use std::process::ExitCode;
+
+use super::Context;
+use crate::app::{config, run};
+
+/// Consume dismiss jobs until SIGTERM or SIGINT, then drain.
+///
+/// Any number of workers may run against the same queues: for each provider one of them sends, the others stand by.
+/// Metrics, health and status are served on `admin.listen` (127.0.0.1:9464).
+///
+/// Example:  roomsweep --config roomsweep.toml --log-format json worker
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {}
+
+pub async fn run(_: Args, context: Context) -> anyhow::Result<ExitCode> {
+    match config::load(context.file.as_deref(), &context.env) {
+        Ok(config) => run::worker(config).await,
+        Err(faults) => Ok(super::refuse(&faults)),
+    }
+}
