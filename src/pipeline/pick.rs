@@ -64,7 +64,7 @@ fn give_back(account: &Account, role: Role) {
 pub enum Picked {
     Send { job: Box<Job>, pass: Pass },
     Finish { job: Box<Job>, decision: Decision },
-    Settle { delivery: Delivery, settlement: Box<Settlement> },
+    Settle { delivery: Box<Delivery>, settlement: Box<Settlement> },
     Move { job: Box<Job>, lane: LaneKey },
 }
 
@@ -135,7 +135,7 @@ fn defer(job: &Job, due: jiff::Timestamp) -> Decision {
 }
 
 /// Settles what needed no provider.
-pub async fn settle(account: &Account, delivery: Delivery, settlement: &Settlement) -> Result<(), BrokerError> {
+pub async fn settle(account: &Account, delivery: Box<Delivery>, settlement: &Settlement) -> Result<(), BrokerError> {
     delivery.settle(settlement).await?;
     account.common.meter.settled(&settlement.result);
     tell(&settlement.result);

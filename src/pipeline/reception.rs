@@ -37,7 +37,7 @@ impl Job {
 pub enum Received {
     Job(Box<Job>),
     /// It ends here and now.
-    Over(Delivery, Box<Settlement>),
+    Over(Box<Delivery>, Box<Settlement>),
 }
 
 /// Reads a delivery. A job without an ID is given one, which travels on with it.
@@ -54,13 +54,13 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
                 None => Received::Job(Box::new(job)),
                 Some((outcome, error)) => {
                     let settlement = job.settlement(common, outcome, Some(error));
-                    Received::Over(job.delivery, Box::new(settlement))
+                    Received::Over(Box::new(job.delivery), Box::new(settlement))
                 }
             }
         }
         Err(invalid) => {
             let settlement = refuse(invalid, fallback, progress, common);
-            Received::Over(delivery, Box::new(settlement))
+            Received::Over(Box::new(delivery), Box::new(settlement))
         }
     }
 }

@@ -44,7 +44,7 @@ async fn route(broker: Arc<dyn Broker>, common: Common, delivery: Delivery) -> R
         Received::Job(job) if knows(&*broker, &common, &job).await? => return pass_on(&common, *job).await,
         Received::Job(job) => {
             let settlement = reception::unknown_provider(&job, &common);
-            (job.delivery, settlement)
+            (Box::new(job.delivery), settlement)
         }
     };
     delivery.settle(&settlement).await?;

@@ -44,17 +44,29 @@ pub struct RulesError(String);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Spec {
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cloud: Option<Cloud>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     app: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nth: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     every: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     chance: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     r#do: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     qps: Option<u32>,
 }
 

@@ -1,7 +1,10 @@
 //! The commands: one file each.
 
 mod check;
+mod enqueue;
+pub mod input;
 mod sandbox;
+pub mod schema;
 mod worker;
 
 use std::path::PathBuf;
@@ -33,7 +36,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Enqueue(enqueue::Args),
     Check(check::Args),
+    Schema(schema::Args),
     Sandbox(sandbox::Args),
 }
 
@@ -72,7 +77,9 @@ pub fn main() -> ExitCode {
 async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
     match command {
         Command::Worker(args) => worker::run(args, context).await,
+        Command::Enqueue(args) => enqueue::run(args, context).await,
         Command::Check(args) => check::run(args, context).await,
+        Command::Schema(args) => Ok(schema::run(&args)),
         Command::Sandbox(args) => sandbox::run(args).await,
     }
 }

@@ -138,7 +138,7 @@ fn greeting(settings: &Settings) -> String {
     };
     let iam = &settings.iam;
     format!(
-        "(volcengine and huawei endpoint, iam_endpoint; figures at /stats) keys: volcengine {}, huawei {} project {}, iam {}:{}:{}",
+        "plays volcengine ({}), huawei ({}, project {}) and iam ({}:{}:{}); figures at /stats, help at /",
         keys(&settings.volcengine),
         keys(&settings.huawei),
         settings.project_id,
@@ -220,25 +220,27 @@ fn iam_user(text: &str) -> Result<IamUser, String> {
 fn after_help() -> String {
     format!(
         "\
-Unless told otherwise the keys are sandbox-ak:sandbox-sk for both clouds, the project is sandbox-project, and the IAM
-user sandbox-domain:sandbox-user:sandbox-password. The sandbox trusts everybody who reaches its port.
+Unless told otherwise the keys are sandbox-ak:sandbox-sk for both clouds, the project is
+sandbox-project, and the IAM user sandbox-domain:sandbox-user:sandbox-password. Everybody who
+reaches the port is trusted.
 
 Example: 30 requests a second, 50 ms away, everything logged:
 
   roomsweep sandbox --qps-volcengine 30 --latency 50ms --log requests.jsonl
 
-then, elsewhere, with endpoint = \"http://127.0.0.1:9480\" for the providers:
+then, with endpoint = \"http://127.0.0.1:9480\" for the providers:
 
   curl http://127.0.0.1:9480/stats
-  curl -X PUT http://127.0.0.1:9480/faults -d '{{\"rule\":[{{\"cloud\":\"volcengine\",\"do\":\"fail503\",\"until\":\"30s\"}}]}}'
+  curl -T rules.toml http://127.0.0.1:9480/faults
+  curl -X PUT http://127.0.0.1:9480/faults -d '{{\"rule\":[{{\"do\":\"fail503\"}}]}}'
   curl -X DELETE http://127.0.0.1:9480/faults
 
-Faults by the beginning of the room ID, x<n> behind a prefix for the first n requests of the room, and several in a
-row one after another (throttled1-fail500x2-my-room):
+Faults by the beginning of the room ID. x<n> behind a prefix: only the first n requests of the
+room. Several in a row happen one after another: throttled1-fail500x2-my-room.
 
 {FAULTS_HELP}
-Rules have name, cloud, app, room (with *), after, until, nth, every, chance with seed, and either do (a fault as
-above, without the room) or qps."
+Rules ([[rule]] tables) have name, cloud, app, room (with *), after, until, nth, every, chance
+with seed, and either do (a fault as above, without the room) or qps."
     )
 }
 

@@ -9,9 +9,9 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The variables of this process; one that is not UTF-8 counts as not set.
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
-            .collect()
+        #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+        let variables = std::env::vars_os();
+        variables.filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?))).collect()
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

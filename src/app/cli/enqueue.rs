@@ -1,0 +1,192 @@
+//! `enqueue`: publish jobs, each confirmed.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::input::{self, Fill, InputError, Terms};
+use super::{Context, USAGE};
+use crate::adapters::amqp::{AmqpBroker, OpenError};
+use crate::app::config;
+use crate::app::wire::Opener;
+use crate::model::decode::parse_time;
+use crate::model::ids::{AppId, BatchId, JobId, ProviderName};
+use crate::model::job::{DismissJob, Lane};
+use crate::ports::broker::{Broker, BrokerError};
+
+/// So many jobs may wait for their confirm at a time.
+const UNDER_WAY: usize = 512;
+
+/// Put dismiss jobs into the queue, each confirmed by the broker.
+///
+/// FILE holds JSON lines of jobs, CSV with a header of job fields (room_id, app_id, …), or, with --provider and --app,
+/// one room ID a line. A bad row is named by its line, and then nothing of the file is published.
+///
+/// With --batch the job IDs are derived from batch, provider, app and room: running the same command again after a
+/// failure publishes the same jobs, not new ones.
+///
+/// Examples:
+///   roomsweep enqueue rooms.csv --batch incident-42 --lane urgent --reason "abuse report"
+///   roomsweep enqueue --provider volcengine --app 661e0000 --room lobby --room stage
+///   cut -d, -f2 bookings.csv | roomsweep enqueue - --provider huawei --app 5af0 --not-before 2026-01-31T18:00:00Z
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// File of jobs or rooms; - reads standard input.
+    #[arg(value_name = "FILE", required_unless_present = "room", conflicts_with = "room")]
+    file: Option<PathBuf>,
+    /// A room to dismiss; may be given again and again.
+    #[arg(long, value_name = "ROOM", requires = "provider", requires = "app")]
+    room: Vec<String>,
+    /// Provider of rows that name none.
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| ProviderName::parse(text))]
+    provider: Option<ProviderName>,
+    /// Application of rows that name none.
+    #[arg(long, value_name = "APP", value_parser = |text: &str| AppId::parse(text))]
+    app: Option<AppId>,
+    /// Batch of rows that name none.
+    #[arg(long, value_name = "ID", value_parser = |text: &str| BatchId::parse(text))]
+    batch: Option<BatchId>,
+    /// Lane of rows that name none: urgent or bulk.
+    #[arg(long, value_name = "LANE", value_parser = lane)]
+    lane: Option<Lane>,
+    /// Why; copied into the results.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who asks; copied into the results.
+    #[arg(long, value_name = "TEXT")]
+    requested_by: Option<String>,
+    /// Never sent earlier; RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    not_before: Option<Timestamp>,
+    /// Not sent at or after it; RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    expires_at: Option<Timestamp>,
+    /// Print each job ID with its state, one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn lane(text: &str) -> Result<Lane, String> {
+    Lane::parse(text).ok_or_else(|| "must be urgent or bulk".to_owned())
+}
+
+pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
+    let config = match config::load_queue(context.file.as_deref(), &context.env) {
+        Ok(config) => config,
+        Err(faults) => return Ok(super::refuse(&faults)),
+    };
+    let jobs = match read(&args, &config.providers) {
+        Ok(jobs) => jobs,
+        Err(error @ InputError::Read { .. }) => return Err(error.into()),
+        Err(error @ (InputError::Format { .. } | InputError::Rows { .. })) => {
+            eprintln!("roomsweep: {error}");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let opener = Opener::of_producer(&config.queue, config.providers)?;
+    let broker = match opener.open_amqp().await {
+        Ok(broker) => broker,
+        Err(error @ OpenError::Topology { .. }) => {
+            eprintln!("roomsweep: {error}; nothing was published");
+            return Ok(ExitCode::from(USAGE));
+        }
+        Err(error @ OpenError::Unreachable(_)) => {
+            return Err(anyhow::Error::new(error).context("nothing was published"));
+        }
+    };
+    let tally = tokio::select! {
+        tally = publish(&broker, &jobs, &args) => tally,
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
+            return Ok(ExitCode::from(130));
+        }
+    };
+    broker.close().await;
+    Ok(tally.report(&args))
+}
+
+fn read(args: &Args, providers: &[ProviderName]) -> Result<Vec<DismissJob>, InputError> {
+    let fill = Fill {
+        provider: args.provider.clone(),
+        app_id: args.app.clone(),
+        batch_id: args.batch.clone(),
+        lane: args.lane,
+        reason: args.reason.clone(),
+        requested_by: args.requested_by.clone(),
+        not_before: args.not_before,
+        expires_at: args.expires_at,
+    };
+    let mut fresh_id = || JobId::parse(Uuid::now_v7().to_string()).expect("a UUID is a job ID");
+    let known = (!providers.is_empty()).then_some(providers);
+    let terms = Terms { fill: &fill, known, fresh_id: &mut fresh_id };
+    let Some(path) = &args.file else {
+        return input::rooms(&args.room, terms);
+    };
+    let name = path.display().to_string();
+    let source: Box<dyn BufRead> = if name == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let file = File::open(path).map_err(|source| InputError::Read { name: name.clone(), source })?;
+        Box::new(BufReader::new(file))
+    };
+    input::read(source, if name == "-" { "standard input" } else { &name }, terms)
+}
+
+#[derive(Default)]
+struct Tally {
+    confirmed: usize,
+    failed: usize,
+    reason: Option<BrokerError>,
+}
+
+async fn publish(broker: &AmqpBroker, jobs: &[DismissJob], args: &Args) -> Tally {
+    let live = !args.json && std::io::stderr().is_terminal();
+    let mut published =
+        stream::iter(jobs).map(|job| async move { (job, broker.enqueue(job).await) }).buffered(UNDER_WAY);
+    let mut tally = Tally::default();
+    while let Some((job, outcome)) = published.next().await {
+        let state = if outcome.is_ok() { "confirmed" } else { "failed" };
+        if args.json {
+            println!("{}", json!({"job_id": job.job_id, "state": state}));
+        }
+        match outcome {
+            Ok(()) => tally.confirmed += 1,
+            Err(error) => {
+                tally.failed += 1;
+                tally.reason.get_or_insert(error);
+            }
+        }
+        if live && tally.confirmed % 256 == 0 {
+            eprint!("\r{} of {} confirmed", tally.confirmed, jobs.len());
+        }
+    }
+    if live {
+        eprint!("\r\x1b[K");
+    }
+    tally
+}
+
+impl Tally {
+    fn report(&self, args: &Args) -> ExitCode {
+        if !args.json {
+            println!("{} confirmed", self.confirmed);
+        }
+        let Some(reason) = &self.reason else {
+            return ExitCode::SUCCESS;
+        };
+        let again = if args.batch.is_some() {
+            "run the same command again: it publishes the same jobs"
+        } else {
+            "those that were not confirmed may or may not be queued; with --batch a repeated run makes no new jobs"
+        };
+        eprintln!("roomsweep: {} not confirmed: {reason}; {again}", self.failed);
+        ExitCode::FAILURE
+    }
+}
