@@ -3,6 +3,4 @@
 //! `tests/run` brings and starts what these tests talk to. A service that is missing fails them; none is skipped.
 
 mod deploy;
-mod edges_malformed;
-mod edges_rig;
 mod support;
