@@ -16,6 +16,8 @@ use crate::provider::{Call, Reply};
 
 /// A reply's body may not be larger, in bytes.
 pub const MAX_REPLY: usize = 1024 * 1024;
+/// A host that does not answer must not hold a slot of the quota for a whole attempt.
+const CONNECT: Duration = Duration::from_secs(3);
 /// Shorter than most servers keep an idle connection: one that they close at the same moment costs an attempt.
 const IDLE: Duration = Duration::from_secs(15);
 
@@ -45,6 +47,7 @@ impl HttpClient {
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
+            .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .tcp_user_timeout(max_transit)
             .pool_idle_timeout(IDLE)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
@@ -25,6 +25,8 @@ use crate::ports::readiness::Readiness;
 /// Between two tries to reach the broker, at least and at most; each is drawn from the upper half.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// A session that lived so long was a good one: the next connection is tried without delay.
+const LASTING: Duration = Duration::from_secs(30);
 /// A broker that is frozen or gone is not waited for.
 const GOOD_BYE: Duration = Duration::from_secs(2);
 
@@ -42,7 +44,13 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
     let (admin_stopper, mut admin_stop) = stop::channel();
 
     let address = config.admin.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("admin.listen: {address}"))?;
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "admin.listen: cannot listen on {address}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     let state = AdminState {
         meter: common.meter.clone(),
         readiness: readiness.clone(),
@@ -102,12 +110,15 @@ async fn supervise(
                 tracing::info!("connected to the broker");
                 common.meter.queue_connected(QueueLink::Up);
                 readiness.ready();
-                pause = RECONNECT.0;
+                let since = common.clock.elapsed();
                 let ended = session(&broker, lanes, common, &stop, grace).await;
                 common.meter.queue_connected(QueueLink::Down);
                 // Requests on the wire hold on to their deliveries, and these to the connection: merely dropped, it
                 // would keep the leads from its successor.
                 let _closed = tokio::time::timeout(GOOD_BYE, broker.close()).await;
+                if common.clock.elapsed().saturating_sub(since) >= LASTING {
+                    pause = RECONNECT.0;
+                }
                 match ended {
                     Ok(()) => return Ok(()),
                     Err(error) => error.to_string(),
@@ -156,13 +167,17 @@ async fn session(
             }
         }
     };
+    let mut overdue = std::pin::pin!(overdue(stop.clone(), grace));
     let ended = tokio::select! {
         ended = work => ended,
-        () = overdue(stop.clone(), grace) => Ok(()),
+        () = &mut overdue => Ok(()),
     };
     workers.shutdown().await;
     ended?;
-    drain(lanes, grace).await;
+    tokio::select! {
+        () = drain(lanes) => {}
+        () = &mut overdue => give_up(lanes).await,
+    }
     Ok(())
 }
 
@@ -172,14 +187,14 @@ async fn overdue(mut stop: Stop, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-async fn drain(lanes: &Lanes, grace: Duration) {
-    let mut draining = JoinSet::new();
+async fn drain(lanes: &Lanes) {
+    join_all(lanes.iter().map(|lane| async { lane.lock().await.drain().await })).await;
+}
+
+async fn give_up(lanes: &Lanes) {
+    let mut given_up = 0;
     for lane in lanes {
-        let lane = lane.clone();
-        draining.spawn(async move { lane.lock().await.drain(grace).await });
+        given_up += lane.lock().await.give_up();
     }
-    let given_up: usize = draining.join_all().await.into_iter().sum();
-    if given_up > 0 {
-        tracing::warn!(given_up, "the grace is over: what was still on the wire goes back to its queue");
-    }
+    tracing::warn!(given_up, "the grace is over: what was still on the wire goes back to its queue");
 }

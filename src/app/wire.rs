@@ -53,7 +53,7 @@ fn account(provider: &ProviderConfig, config: &Config, common: &Common) -> anyho
         retry: config.retry.clone(),
         gate: Arc::new(Gate::new(provider.qps, transit, common.clock.clone())),
         stamps: Stamps::default(),
-        limbo: Limbo::default(),
+        limbo: Arc::new(Limbo::default()),
         health: Health::new(provider.name.clone(), common.clone()),
         in_hand: InHand::default(),
         common: common.clone(),

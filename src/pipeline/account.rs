@@ -55,7 +55,7 @@ pub struct Account {
     pub retry: RetryPolicy,
     pub gate: Arc<Gate>,
     pub stamps: Stamps,
-    pub limbo: Limbo,
+    pub limbo: Arc<Limbo>,
     pub health: Health,
     pub in_hand: InHand,
     pub common: Common,

@@ -16,13 +16,19 @@ use crate::policy::breaker::Event;
 use crate::policy::decide::{self, Next};
 use crate::ports::broker::BrokerError;
 use crate::ports::transport::TransportError;
-use crate::provider::{BuildError, Reply};
+use crate::provider::{BuildError, Reply, Stamp};
 
 /// Carries one job to its provider and back to its queue.
 pub async fn carry(account: Arc<Account>, mut job: Job, pass: Pass) -> Result<(), BrokerError> {
-    let id = job.job.job_id.clone();
-    account.limbo.took_off(&id);
-    let verdict = attempt(&account, &mut job, &pass.permit).await;
+    let verdict = match account.stamps.fresh(&account).await {
+        // A token may have been long in coming.
+        Ok(_) if job.job.is_expired(account.common.clock.now()) => {
+            let expired = Decision::Settle(Box::new(job.expired(&account.common)));
+            return finish(&account, job, expired).await;
+        }
+        Ok(stamp) => attempt(&account, &mut job, &pass.permit, stamp).await,
+        Err(verdict) => verdict,
+    };
     let next = decide::decide(&verdict, &job.progress, &account.retry, (account.common.jitter)());
     account.health.observe(pass.role(), event(&verdict, &next));
     drop(pass);
@@ -30,14 +36,12 @@ pub async fn carry(account: Arc<Account>, mut job: Job, pass: Pass) -> Result<()
         account.gate.throttled(*retry_after);
     }
     let decision = decision(&account, &mut job, &verdict, next);
-    let done = finish(&account, job, decision).await;
-    account.limbo.landed(&id);
-    done
+    finish(&account, job, decision).await
 }
 
 /// Does with a job what was decided; what the queue does not take now is done when the job comes again.
 pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(), BrokerError> {
-    let (lane, id) = (job.lane(), job.job.job_id.clone());
+    let (lane, hold) = (job.lane(), job.hold);
     let done = match &decision {
         Decision::Settle(settlement) => job.delivery.settle(settlement).await,
         Decision::Defer(progress) => job.delivery.defer(&lane, (**progress).clone(), account.common.clock.now()).await,
@@ -48,17 +52,17 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
             tell(&settlement.result);
         }
         (Ok(()), Decision::Defer(_)) => {}
-        (Err(_), decision) => account.limbo.remember(id, decision),
+        (Err(_), decision) => {
+            if let Some(hold) = hold {
+                account.limbo.remember(&hold.mark, decision, account.common.clock.elapsed());
+            }
+        }
     }
     done
 }
 
-/// Sends one signed request and notes what came of it. Without a stamp nothing is sent, and nothing noted.
-async fn attempt(account: &Account, job: &mut Job, permit: &Permit) -> Verdict {
-    let stamp = match account.stamps.fresh(account).await {
-        Ok(stamp) => stamp,
-        Err(verdict) => return verdict,
-    };
+/// Sends one signed request and notes what came of it.
+async fn attempt(account: &Account, job: &mut Job, permit: &Permit, stamp: Stamp) -> Verdict {
     let call = match account.provider.build(&job.job, &stamp) {
         Ok(call) => call,
         Err(error @ (BuildError::NoToken | BuildError::Header(_))) => {

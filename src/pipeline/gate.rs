@@ -7,13 +7,14 @@ use tokio::sync::Notify;
 
 use crate::policy::bucket::Bucket;
 use crate::policy::pace::Pace;
-use crate::policy::quota::{Admit, SlotId, Slots};
+use crate::policy::quota::{Admit, HOLD, SlotId, Slots};
 use crate::ports::clock::Clock;
 
 /// Admits requests of one provider; outlives every connection to the queue.
 pub struct Gate {
     clock: Clock,
     qps: u32,
+    transit: Duration,
     limits: Mutex<Limits>,
     /// A slot has changed: whoever waits looks again.
     news: Notify,
@@ -35,12 +36,17 @@ impl Gate {
             pace: Pace::new(qps),
             not_before: Duration::ZERO,
         };
-        Self { clock, qps, limits: Mutex::new(limits), news: Notify::new() }
+        Self { clock, qps, transit, limits: Mutex::new(limits), news: Notify::new() }
     }
 
     /// The configured quota, requests a second.
     pub fn qps(&self) -> u32 {
         self.qps
+    }
+
+    /// For how long a request that is written now may still count.
+    pub fn window(&self) -> Duration {
+        self.transit + HOLD
     }
 
     /// Requests a second that the provider lets us have at present.

@@ -8,24 +8,22 @@ use tokio::task::{JoinError, JoinSet};
 use super::account::Account;
 use super::backlog;
 use super::carry;
+use super::hand::Hand;
 use super::health::Role;
-use super::pick::{self, Pass, Picked};
+use super::pick::{self, Picked};
 use super::stop::Stop;
 use crate::model::job::Lane as JobLane;
 use crate::model::suspension::SuspensionReason;
 use crate::policy::breaker::Event;
-use crate::ports::broker::{Broker, BrokerError, JobSource, Lead};
+use crate::ports::broker::{Broker, BrokerError, Lead};
 
 /// How often a stand-by asks for the lead.
 const STAND_BY: Duration = Duration::from_secs(1);
-/// A new sender waits: one window of the quota, and a second for what its predecessor had on the way.
+/// A new sender waits for at least one window of the quota, and a second for what its predecessor had on the way.
 const TAKE_OVER: Duration = Duration::from_secs(2);
-/// What is in hand for so long goes back: a queue gives up on a consumer that holds a job for half an hour.
-const LONGEST_HOLD: Duration = Duration::from_secs(600);
-/// How often a suspended provider's queues are asked for a job to probe with.
-const PROBE_POLL: Duration = Duration::from_secs(1);
 
-type Flight = (JobLane, Result<(), BrokerError>);
+/// The session in which it took off, its lane, and how it ended.
+type Flight = (u64, JobLane, Result<(), BrokerError>);
 type Landing = Result<Flight, JoinError>;
 
 /// The sender of one provider. It outlives connections to the queue, and so do the requests that are on the wire.
@@ -34,6 +32,8 @@ pub struct Lane {
     flights: JoinSet<Flight>,
     /// How many of them are of which lane.
     aloft: [usize; 2],
+    /// Counts the connections to the queue.
+    session: u64,
 }
 
 /// Why a lane has stopped sending.
@@ -44,7 +44,7 @@ enum Ended {
 
 impl Lane {
     pub fn new(account: Arc<Account>) -> Self {
-        Self { account, flights: JoinSet::new(), aloft: [0; 2] }
+        Self { account, flights: JoinSet::new(), aloft: [0; 2], session: 0 }
     }
 
     pub fn account(&self) -> &Arc<Account> {
@@ -53,10 +53,11 @@ impl Lane {
 
     /// Sends until asked to stop, or until the queue fails.
     pub async fn run(&mut self, broker: &Arc<dyn Broker>, mut stop: Stop) -> Result<(), BrokerError> {
+        self.session += 1;
         while let Some(mut lead) = self.stand_by(broker, &mut stop).await? {
             let name = &self.account.name;
             tracing::info!(provider = %name, "active sender");
-            self.account.gate.hold_for(TAKE_OVER);
+            self.account.gate.hold_for(TAKE_OVER.max(self.account.gate.window()));
             let ended = self.send(broker, &mut *lead, &mut stop).await;
             self.account.common.meter.forget_backlog(&self.account.name);
             match ended? {
@@ -67,19 +68,19 @@ impl Lane {
         Ok(())
     }
 
-    /// Waits for what is on the wire, at most for `grace`; the rest is given up and comes back to its queue.
-    pub async fn drain(&mut self, grace: Duration) -> usize {
-        let landed = async {
-            while let Some(landing) = self.flights.join_next().await {
-                if let Err(error) = self.settled(landing) {
-                    tracing::warn!(provider = %self.account.name, %error, "while draining");
-                }
+    /// Waits for what is on the wire. Cancel-safe.
+    pub async fn drain(&mut self) {
+        while let Some(landing) = self.flights.join_next().await {
+            if let Err(error) = self.settled(landing) {
+                tracing::warn!(provider = %self.account.name, %error, "while draining");
             }
-        };
-        let _in_time = tokio::time::timeout(grace, landed).await;
-        let given_up = self.flights.len();
+        }
+    }
+
+    /// Gives up what is on the wire; its jobs come back to their queue. Tells how many.
+    pub fn give_up(&mut self) -> usize {
         self.flights.abort_all();
-        given_up
+        self.flights.len()
     }
 
     async fn stand_by(
@@ -108,14 +109,15 @@ impl Lane {
         stop: &mut Stop,
     ) -> Result<Ended, BrokerError> {
         let account = self.account.clone();
-        let mut hand = Hand { account: account.clone(), broker: broker.clone(), source: None, pass: None };
+        let mut hand = Hand::new(account.clone(), broker.clone());
         let mut backlog = std::pin::pin!(backlog::of_provider(account.clone(), broker.clone()));
         loop {
             self.show(&hand);
             let room = self.flights.len() < account.max_in_flight;
             let suspended = refusing(&account);
-            if suspended.is_some() {
-                hand.put_down().await?;
+            match suspended {
+                Some(_) => hand.put_down().await?,
+                None => hand.take_up().await?,
             }
             let ended = tokio::select! {
                 biased;
@@ -140,16 +142,16 @@ impl Lane {
     }
 
     fn launch(&mut self, picked: Picked) {
-        let (account, lane) = (self.account.clone(), picked.lane());
+        let (account, session, lane) = (self.account.clone(), self.session, picked.lane());
         self.aloft[lane as usize] += 1;
         self.flights.spawn(async move {
             let done = match picked {
                 Picked::Send { job, pass } => carry::carry(account, *job, pass).await,
                 Picked::Finish { job, decision } => carry::finish(&account, *job, decision).await,
                 Picked::Settle { delivery, settlement } => pick::settle(&account, delivery, &settlement).await,
-                Picked::Move { job, lane } => job.delivery.forward(&lane).await,
+                Picked::Move { job } => job.forward().await,
             };
-            (lane, done)
+            (session, lane, done)
         });
     }
 
@@ -166,9 +168,17 @@ impl Lane {
     }
 
     fn settled(&mut self, landing: Landing) -> Result<(), BrokerError> {
-        let (lane, done) = landing.map_err(|error| BrokerError::Lost(format!("a task failed: {error}")))?;
+        let (session, lane, done) = landing.map_err(|error| BrokerError::Lost(format!("a task failed: {error}")))?;
         self.aloft[lane as usize] -= 1;
-        done
+        match done {
+            // It could not be told on a connection that is gone; that says nothing of the present one, and what was
+            // decided waits in limbo.
+            Err(error) if session != self.session => {
+                tracing::debug!(provider = %self.account.name, %error, "landed after its connection was lost");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     fn show(&self, hand: &Hand) {
@@ -176,7 +186,7 @@ impl Lane {
         meter.in_flight(name, self.flights.len());
         meter.effective_qps(name, self.account.gate.effective_qps());
         for lane in JobLane::ALL {
-            let held = hand.source.as_ref().map_or(0, |source| source.held(lane));
+            let held = hand.held(lane);
             meter.lane_waiting(name, lane, held);
             self.account.in_hand.set(lane, held + self.aloft[lane as usize]);
         }
@@ -192,72 +202,4 @@ fn refusing(account: &Account) -> Option<SuspensionReason> {
         | SuspensionReason::Results
         | SuspensionReason::Paused => true,
     })
-}
-
-/// What the dispatcher holds between two launches.
-struct Hand {
-    account: Arc<Account>,
-    broker: Arc<dyn Broker>,
-    source: Option<Box<dyn JobSource>>,
-    /// Had before the job is picked, so that an urgent one that came meanwhile goes first; kept over jobs that need
-    /// none.
-    pass: Option<Pass>,
-}
-
-impl Hand {
-    async fn put_down(&mut self) -> Result<(), BrokerError> {
-        self.pass = None;
-        match self.source.take() {
-            Some(mut source) => source.stop().await,
-            None => Ok(()),
-        }
-    }
-
-    /// The next job and what is to be done with it. Cancel-safe: what was waited for is kept or given back.
-    async fn next(&mut self, suspended: Option<SuspensionReason>) -> Result<Picked, BrokerError> {
-        match suspended {
-            Some(_) => self.probe().await,
-            None => self.best().await,
-        }
-    }
-
-    async fn best(&mut self) -> Result<Picked, BrokerError> {
-        let prefetch = u16::try_from(self.account.gate.qps().clamp(8, 256)).unwrap_or(256);
-        let source = match &mut self.source {
-            Some(source) => source,
-            empty => empty.insert(self.broker.lanes(&self.account.name, prefetch).await?),
-        };
-        loop {
-            source.ready().await?;
-            let asked = self.account.common.clock.elapsed();
-            if self.pass.is_none() {
-                tokio::select! {
-                    pass = Pass::get(&self.account) => self.pass = Some(pass),
-                    () = tokio::time::sleep(LONGEST_HOLD) => {}
-                }
-                let waited = self.account.common.clock.elapsed().saturating_sub(asked);
-                self.account.common.meter.token_wait(&self.account.name, waited);
-            }
-            source.release_older_than(LONGEST_HOLD).await?;
-            let Some(delivery) = source.best() else {
-                self.pass = None;
-                continue;
-            };
-            return Ok(pick::sort(&self.account, delivery, &mut self.pass));
-        }
-    }
-
-    /// One job, taken alone, once the pause is over.
-    async fn probe(&mut self) -> Result<Picked, BrokerError> {
-        loop {
-            if self.pass.is_none() {
-                self.pass = Some(Pass::get(&self.account).await);
-            }
-            let Some(delivery) = self.broker.pull(&self.account.name).await? else {
-                tokio::time::sleep(PROBE_POLL).await;
-                continue;
-            };
-            return Ok(pick::sort(&self.account, delivery, &mut self.pass));
-        }
-    }
 }

@@ -7,12 +7,12 @@ use super::account::{Account, Service};
 use super::carry::tell;
 use super::gate::Permit;
 use super::health::Role;
-use super::limbo::{Decision, Known};
+use super::limbo::{Decision, Known, Mark};
 use super::reception::{self, Job, Received};
 use crate::model::job::Lane;
 use crate::model::result::Outcome;
 use crate::model::verdict::Fault;
-use crate::ports::broker::{BrokerError, Delivery, LaneKey, Settlement};
+use crate::ports::broker::{BrokerError, Delivery, Settlement};
 
 /// A copy of a job that is being sent comes back after this long, when more is known.
 const COPY_WAIT: Duration = Duration::from_secs(1);
@@ -52,14 +52,14 @@ pub enum Picked {
     Send { job: Box<Job>, pass: Pass },
     Finish { job: Box<Job>, decision: Decision },
     Settle { delivery: Box<Delivery>, settlement: Box<Settlement> },
-    Move { job: Box<Job>, lane: LaneKey },
+    Move { job: Box<Job> },
 }
 
 impl Picked {
     /// The lane that it came from.
     pub fn lane(&self) -> Lane {
         let origin = match self {
-            Picked::Send { job, .. } | Picked::Finish { job, .. } | Picked::Move { job, .. } => &job.delivery.origin,
+            Picked::Send { job, .. } | Picked::Finish { job, .. } | Picked::Move { job } => &job.delivery.origin,
             Picked::Settle { delivery, .. } => &delivery.origin,
         };
         origin.as_ref().map_or(Lane::Bulk, |origin| origin.lane)
@@ -70,19 +70,23 @@ impl Picked {
 pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>) -> Picked {
     let common = &account.common;
     let origin = delivery.origin.clone();
-    let job = match reception::receive(delivery, common) {
+    let mut job = match reception::receive(delivery, common) {
         Received::Over(delivery, settlement) => return Picked::Settle { delivery, settlement },
         Received::Job(job) => job,
     };
-    let lane = job.lane();
-    if origin.is_some_and(|origin| origin != lane) {
-        return Picked::Move { job, lane };
+    if origin.is_some_and(|origin| origin != job.lane()) {
+        return Picked::Move { job };
     }
-    let decision = match account.limbo.look_up(&job.job.job_id) {
+    let mark = Mark::of(&job);
+    let decision = match account.limbo.look_up(&mark, common.clock.elapsed()) {
+        Known::Aloft => {
+            let decision = defer(&job, common.clock.now() + COPY_WAIT);
+            return Picked::Finish { job, decision };
+        }
         Known::Decided(decision) => Some(decision),
-        Known::Aloft => Some(defer(&job, common.clock.now() + COPY_WAIT)),
         Known::No => instead_of_sending(account, &job),
     };
+    job.hold = Some(account.limbo.take_off(mark));
     match (decision, pass.take()) {
         (Some(decision), unused) => {
             *pass = unused;
@@ -106,7 +110,7 @@ fn instead_of_sending(account: &Account, job: &Job) -> Option<Decision> {
         return settle(Outcome::Rejected, fault);
     }
     if job.job.is_expired(now) {
-        return settle(Outcome::Expired, Fault::new("expired", "expires_at passed before the job was sent"));
+        return Some(Decision::Settle(Box::new(job.expired(common))));
     }
     if let Err(fault) = account.provider.admit(&job.job) {
         return settle(Outcome::Rejected, fault);

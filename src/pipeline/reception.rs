@@ -3,25 +3,43 @@
 use uuid::{NoContext, Uuid};
 
 use super::account::Common;
+use super::limbo::Aloft;
 use crate::model::decode::{self, Invalid};
 use crate::model::ids::JobId;
 use crate::model::job::DismissJob;
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Ending, Outcome};
 use crate::model::verdict::Fault;
-use crate::ports::broker::{Delivery, LaneKey, ProviderKnown, QueueEnding, Settlement};
+use crate::ports::broker::{BrokerError, Delivery, LaneKey, ProviderKnown, QueueEnding, Settlement};
 
 /// A job in hand, with all that is known of it.
 pub struct Job {
     pub job: DismissJob,
     pub progress: Progress,
     pub delivery: Delivery,
+    /// Present while the job counts as being in our hands.
+    pub hold: Option<Aloft>,
 }
 
 impl Job {
     /// Where the job's own body says that it belongs.
     pub fn lane(&self) -> LaneKey {
         LaneKey { provider: self.job.provider.clone(), lane: self.job.lane }
+    }
+
+    /// Puts the job where it belongs; what is known of it goes with it.
+    pub async fn forward(mut self) -> Result<(), BrokerError> {
+        let lane = self.lane();
+        if self.progress.attempts > 0 || self.progress.run > 1 {
+            self.delivery.message.progress = Some(self.progress);
+        }
+        self.delivery.forward(&lane).await
+    }
+
+    /// Its end where its time is over.
+    pub fn expired(&self, common: &Common) -> Settlement {
+        let fault = Fault::new("expired", "expires_at passed before the job was sent");
+        self.settlement(common, Outcome::Expired, Some(fault))
     }
 
     /// How the job ends, with everything noted so far.
@@ -49,7 +67,7 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
     match decode::decode(&delivery.message.body, &fallback) {
         Ok(job) => {
             delivery.message.message_id = Some(job.job_id.as_str().to_owned());
-            let job = Job { job, progress, delivery };
+            let job = Job { job, progress, delivery, hold: None };
             match job.delivery.message.ended.map(ending) {
                 None => Received::Job(Box::new(job)),
                 Some((outcome, error)) => {

@@ -73,6 +73,6 @@ async fn pass_on(common: &Common, mut job: Job) -> Result<(), BrokerError> {
             job.progress.due = Some(start);
             job.delivery.defer(&lane, job.progress, now).await
         }
-        Some(_) | None => job.delivery.forward(&lane).await,
+        Some(_) | None => job.forward().await,
     }
 }

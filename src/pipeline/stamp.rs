@@ -1,5 +1,7 @@
 //! The time and the token that a request is signed with; one token fetch at a time.
 
+use std::time::Duration;
+
 use tokio::sync::{Mutex, oneshot};
 
 use super::account::Account;
@@ -9,7 +11,15 @@ use crate::provider::{Call, Stamp, Token};
 /// The token in use, if the provider asks for one.
 #[derive(Default)]
 pub struct Stamps {
-    token: Mutex<Option<Token>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    token: Option<Token>,
+    /// The last fetch that failed, and when: whoever waited for it meanwhile takes its verdict, for a cloud locks a
+    /// user whose wrong password is tried again and again.
+    failed: Option<(Duration, Verdict)>,
 }
 
 impl Stamps {
@@ -19,19 +29,29 @@ impl Stamps {
         let Some(call) = account.provider.token_call() else {
             return Ok(Stamp { now, token: None });
         };
-        let mut token = self.token.lock().await;
-        if token.as_ref().is_none_or(|token| token.refresh_at <= now) {
-            *token = Some(fetch(account, call).await?);
+        let asked = account.common.clock.elapsed();
+        let mut kept = self.kept.lock().await;
+        if let Some((_, verdict)) = kept.failed.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(verdict.clone());
         }
-        Ok(Stamp { now: account.common.clock.now(), token: token.clone() })
+        if kept.token.as_ref().is_none_or(|token| token.refresh_at <= now) {
+            match fetch(account, call).await {
+                Ok(token) => kept.token = Some(token),
+                Err(verdict) => {
+                    kept.failed = Some((account.common.clock.elapsed(), verdict.clone()));
+                    return Err(verdict);
+                }
+            }
+        }
+        Ok(Stamp { now: account.common.clock.now(), token: kept.token.clone() })
     }
 
     /// The provider found the token of `used` stale. One fetched since then is kept.
     pub async fn refused(&self, used: &Stamp) {
-        let mut token = self.token.lock().await;
+        let mut kept = self.kept.lock().await;
         let same = |(kept, used): (&Token, &Token)| kept.value == used.value;
-        if token.as_ref().zip(used.token.as_ref()).is_some_and(same) {
-            *token = None;
+        if kept.token.as_ref().zip(used.token.as_ref()).is_some_and(same) {
+            kept.token = None;
         }
     }
 }

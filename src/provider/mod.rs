@@ -99,10 +99,13 @@ pub(crate) fn admit_app(allowed: &[AppId], job: &DismissJob) -> Result<(), Fault
     Err(Fault::new("app_not_allowed", format!("app_id: {} is not in app_ids of {}", job.app_id, job.provider)))
 }
 
+/// A provider may hold us up for this long at a time; what it asks beyond that is looked at again then.
+const LONGEST_RETRY_AFTER: u64 = 3600;
+
 /// `Retry-After` in seconds, as throttled replies carry it; its form as a date is not used by these clouds.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)))
 }
 
 /// A request ID as it stands in a header or a body; None where it is empty, too long or unprintable.

@@ -55,6 +55,7 @@ fn only_the_newest_death_that_is_not_the_ladders_ends_a_job() {
     check("dismiss.jobs.volcengine.bulk", "delivery_limit", Some(QueueEnding::DeliveryLimit));
     check("dismiss.jobs", "expired", Some(QueueEnding::Expiration));
     check("dismiss.wait.500", "expired", None);
+    check("producers.own.delay", "expired", None);
     check("dismiss.jobs", "rejected", None);
     assert_eq!(read(Vec::new(), &BasicProperties::default(), "dismiss").ended, None);
 }

@@ -4,6 +4,7 @@
 //! [`AmqpBroker`] drops it and opens another one.
 
 mod connection;
+mod copies;
 mod lead;
 pub mod message;
 mod publish;
@@ -21,6 +22,7 @@ use lapin::{Channel, Connection, ErrorKind};
 use tokio::sync::watch;
 
 pub use connection::Settings;
+use copies::Copies;
 use publish::{Publisher, Routing};
 use receipt::{AmqpReceipt, Desk};
 use source::{AmqpSource, Tap};
@@ -47,8 +49,6 @@ pub enum OpenError {
 /// Both connections to RabbitMQ with everything declared.
 pub struct AmqpBroker {
     consuming: Connection,
-    /// Held open for the publisher's channel.
-    _publishing: Connection,
     desk: Arc<Desk>,
     namespace: String,
     broken: watch::Receiver<Option<BrokerError>>,
@@ -64,10 +64,11 @@ impl AmqpBroker {
         let unreachable = |error: lapin::Error| OpenError::Unreachable(error.to_string());
         let channel = publishing.create_channel().await.map_err(unreachable)?;
         topology::declare(&channel, &names, wanted).await?;
-        let publisher = Publisher::open(&publishing, tell).await.map_err(unreachable)?;
+        let publisher = Publisher::new(publishing, tell);
+        let copies = Copies::new(settings.clone());
         let results = wanted.outcomes.map_or(ResultsQueue::ExchangeOnly, |outcomes| outcomes.results);
-        let desk = Arc::new(Desk { publisher, names, results });
-        Ok(Self { consuming, _publishing: publishing, desk, namespace: settings.namespace.clone(), broken })
+        let desk = Arc::new(Desk { publisher, copies, names, results });
+        Ok(Self { consuming, desk, namespace: settings.namespace.clone(), broken })
     }
 
     /// Publishes a new job to its lane, or to the intake where no such lane is known.
@@ -121,7 +122,9 @@ fn is_not_found(error: &lapin::Error) -> bool {
 #[async_trait]
 impl Broker for AmqpBroker {
     async fn intake(&self) -> Result<Box<dyn JobSource>, BrokerError> {
-        self.source(vec![Tap { queue: self.desk.names.jobs(), lane: None }], INTAKE_PREFETCH).await
+        let names = &self.desk.names;
+        let taps = [names.ended(), names.jobs()].map(|queue| Tap { queue, lane: None });
+        self.source(taps.into(), INTAKE_PREFETCH).await
     }
 
     async fn lanes(&self, provider: &ProviderName, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError> {
@@ -182,9 +185,10 @@ impl Broker for AmqpBroker {
     }
 
     async fn close(&self) {
-        for connection in [&self.consuming, &self._publishing] {
+        self.desk.copies.close().await;
+        for connection in [&self.consuming, self.desk.publisher.connection()] {
             // A broker that is gone needs no good-bye.
-            let _ = connection.close(200, "done".into()).await;
+            let _gone = connection.close(200, "done".into()).await;
         }
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties, Channel};
 
+use super::copies::Copies;
 use super::message::{self, Hop};
 use super::publish::{Publisher, Routing};
 use super::topology::{Names, RUNGS, ResultsQueue};
@@ -16,6 +17,7 @@ use crate::ports::broker::{BrokerError, LaneKey, Message, Receipt, Settlement};
 /// What every receipt of a connection shares.
 pub struct Desk {
     pub publisher: Publisher,
+    pub copies: Copies,
     pub names: Names,
     pub results: ResultsQueue,
 }
@@ -67,11 +69,7 @@ impl AmqpReceipt {
         };
         publisher.publish(&names.results(), &key, routing, &body, properties.clone()).await?;
         if let Some(reply_to) = message.reply_to.as_deref() {
-            // Whoever asked for the copy keeps a queue for it, or not: that holds nothing up.
-            match publisher.publish("", reply_to, Routing::Optional, &body, properties).await {
-                Err(BrokerError::Refused(_)) => tracing::warn!(job_id = %result.job_id, reply_to, "copy refused"),
-                other => other?,
-            }
+            self.desk.copies.send(reply_to, &body, properties).await;
         }
         if result.outcome.is_dead_letter() {
             let properties = message::dead(&self.properties, message, result);

@@ -2,6 +2,7 @@
 
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind};
 
@@ -35,6 +36,12 @@ impl Names {
 
     pub fn intake(&self) -> String {
         format!("{}.intake", self.namespace)
+    }
+
+    /// Where the intake hands on what it may not keep. It cannot dead-letter to itself: a message that comes round
+    /// without a rejection is never routed again.
+    pub fn ended(&self) -> String {
+        format!("{}.ended", self.namespace)
     }
 
     pub fn lane(&self, lane: &LaneKey) -> String {
@@ -105,7 +112,11 @@ pub async fn declare(channel: &Channel, names: &Names, wanted: &Wanted) -> Resul
     let mut alternate = FieldTable::default();
     alternate.insert("alternate-exchange".into(), text(&intake));
     exchange(channel, &jobs, ExchangeKind::Topic, alternate).await?;
-    queue(channel, &jobs, handed_to(&intake, JOB_DELIVERIES)).await?;
+    let ended = names.ended();
+    exchange(channel, &ended, ExchangeKind::Fanout, FieldTable::default()).await?;
+    queue(channel, &ended, handed_to(&names.dead(), OTHER_DELIVERIES)).await?;
+    bind(channel, &ended, &ended, "").await?;
+    queue(channel, &jobs, handed_to(&ended, JOB_DELIVERIES)).await?;
     bind(channel, &jobs, &intake, "").await?;
 
     for lane in wanted.providers.iter().flat_map(lanes_of) {
@@ -196,15 +207,23 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Resu
     bound.map_err(|error| differs("binding of queue", queue, error))
 }
 
-/// A refusal by the broker is a matter for the operator; anything else may pass.
+/// What only the operator can mend: other arguments, no permission. Anything else may pass, a broker that shuts down
+/// or has no leader for a queue among it.
 fn differs(what: &'static str, name: &str, error: lapin::Error) -> OpenError {
-    let name = name.to_owned();
-    match error.kind() {
-        ErrorKind::ProtocolError(refusal) => {
-            OpenError::Topology { what, name, refusal: refusal.get_message().to_string() }
+    if let ErrorKind::ProtocolError(refusal) = error.kind() {
+        let lasting = match refusal.kind() {
+            AMQPErrorKind::Soft(soft) => matches!(
+                soft,
+                AMQPSoftError::ACCESSREFUSED | AMQPSoftError::RESOURCELOCKED | AMQPSoftError::PRECONDITIONFAILED
+            ),
+            AMQPErrorKind::Hard(hard) => matches!(hard, AMQPHardError::NOTALLOWED),
+        };
+        if lasting {
+            let refusal = refusal.get_message().to_string();
+            return OpenError::Topology { what, name: name.to_owned(), refusal };
         }
-        _ => OpenError::Unreachable(error.to_string()),
     }
+    OpenError::Unreachable(error.to_string())
 }
 
 #[cfg(test)]
