@@ -194,6 +194,15 @@ fn refusing(account: &Account) -> Option<SuspensionReason> {
     })
 }
 
+/// How many deliveries of one queue may be unacked: what can be on the wire at once, and about a second of what follows.
+/// Fewer would have slow answers hold back requests that the quota allows; more would only keep jobs from other workers.
+fn prefetch(account: &Account) -> u16 {
+    let qps = account.gate.qps();
+    let until_timeout = account.timeout.mul_f64(f64::from(qps)).as_secs_f64().ceil() as usize;
+    let on_the_wire = account.max_in_flight.min(until_timeout);
+    u16::try_from(on_the_wire + qps.clamp(8, 256) as usize).unwrap_or(u16::MAX)
+}
+
 /// What the dispatcher holds between two launches.
 struct Hand {
     account: Arc<Account>,
@@ -222,7 +231,7 @@ impl Hand {
     }
 
     async fn best(&mut self) -> Result<Picked, BrokerError> {
-        let prefetch = u16::try_from(self.account.gate.qps().clamp(8, 256)).unwrap_or(256);
+        let prefetch = prefetch(&self.account);
         let source = match &mut self.source {
             Some(source) => source,
             empty => empty.insert(self.broker.lanes(&self.account.name, prefetch).await?),
