@@ -78,6 +78,11 @@ impl Namespace {
         format!("{}.{object}", self.name)
     }
 
+    /// The names of all queues that it may have.
+    pub fn queues(&self) -> Vec<String> {
+        queues(&self.name, &self.providers)
+    }
+
     /// A channel of its own, for what the helpers do not do.
     pub async fn channel(&self) -> Channel {
         self.connection.create_channel().await.expect("a channel")
