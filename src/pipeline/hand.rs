@@ -14,6 +14,15 @@ const LONGEST_HOLD: Duration = Duration::from_secs(600);
 /// How often a suspended provider's queues are asked for a job to probe with.
 const PROBE_POLL: Duration = Duration::from_secs(1);
 
+/// How many deliveries of one queue may be unacked: what can be on the wire, and about a second of what follows. Fewer
+/// would have slow answers hold back what the quota allows; more would only keep jobs from other replicas.
+fn prefetch(account: &Account) -> u16 {
+    let qps = f64::from(account.gate.qps());
+    let until_timeout = account.timeout.mul_f64(qps).as_secs();
+    let on_the_wire = u64::try_from(account.max_in_flight).unwrap_or(u64::MAX).min(until_timeout);
+    u16::try_from(on_the_wire + u64::from(account.gate.qps().clamp(8, 256))).unwrap_or(u16::MAX)
+}
+
 pub struct Hand {
     account: Arc<Account>,
     broker: Arc<dyn Broker>,
@@ -49,9 +58,7 @@ impl Hand {
     /// jobs.
     pub async fn take_up(&mut self) -> Result<(), BrokerError> {
         if self.source.is_none() {
-            // About a second's work in hand from each queue.
-            let prefetch = u16::try_from(self.account.gate.qps().clamp(8, 256)).unwrap_or(256);
-            self.source = Some(self.broker.lanes(&self.account.name, prefetch).await?);
+            self.source = Some(self.broker.lanes(&self.account.name, prefetch(&self.account)).await?);
         }
         Ok(())
     }

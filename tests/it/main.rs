@@ -3,4 +3,5 @@
 //! `tests/run` brings and starts what these tests talk to. A service that is missing fails them; none is skipped.
 
 mod deploy;
+mod flow;
 mod support;

@@ -59,6 +59,12 @@ impl Process {
         Self { child: child.unwrap_or_else(|error| panic!("{name}: {error}")), directory, name: name.to_owned() }
     }
 
+    /// Its process ID.
+    #[allow(dead_code, reason = "the benchmark asks")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its working directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()

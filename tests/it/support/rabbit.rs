@@ -78,6 +78,11 @@ impl Namespace {
         format!("{}.{object}", self.name)
     }
 
+    /// The names of all queues that it may have.
+    pub fn queues(&self) -> Vec<String> {
+        queues(&self.name, &self.providers)
+    }
+
     /// A channel of its own, for what the helpers do not do.
     pub async fn channel(&self) -> Channel {
         self.connection.create_channel().await.expect("a channel")
@@ -189,7 +194,7 @@ fn rungs(namespace: &str) -> impl Iterator<Item = String> {
 }
 
 fn queues(namespace: &str, providers: &[String]) -> Vec<String> {
-    let fixed = ["jobs", "results", "ledger", "dead"].map(|object| format!("{namespace}.{object}"));
+    let fixed = ["jobs", "ended", "results", "ledger", "dead"].map(|object| format!("{namespace}.{object}"));
     let lanes = providers.iter().flat_map(|provider| {
         let lane = move |lane| {
             let queue = format!("{namespace}.jobs.{provider}.{lane}");
@@ -201,7 +206,7 @@ fn queues(namespace: &str, providers: &[String]) -> Vec<String> {
 }
 
 fn exchanges(namespace: &str) -> Vec<String> {
-    let fixed = ["jobs", "intake", "results", "dead"].map(|object| format!("{namespace}.{object}"));
+    let fixed = ["jobs", "ended", "intake", "results", "dead"].map(|object| format!("{namespace}.{object}"));
     fixed.into_iter().chain(rungs(namespace)).collect()
 }
 
