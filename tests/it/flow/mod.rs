@@ -1,5 +1,6 @@
 //! Jobs on their way from the queue to the provider and back, at full rate and through trouble.
 
+mod connection;
 mod crash;
 mod drain;
 pub mod evidence;

@@ -57,9 +57,14 @@ pub struct Worker {
 impl Worker {
     /// Starts one with these provider tables, and waits until it is ready.
     pub async fn start(namespace: &Namespace, tables: &str) -> Self {
+        Self::start_by(URL, namespace, tables).await
+    }
+
+    /// The same, reaching the broker by this URL.
+    pub async fn start_by(url: &str, namespace: &Namespace, tables: &str) -> Self {
         let admin = free_address();
         let configuration = format!(
-            "[queue]\nbackend = 'amqp'\nurl = '{URL}'\nnamespace = '{}'\n[admin]\nlisten = '{admin}'\n{tables}",
+            "[queue]\nbackend = 'amqp'\nurl = '{url}'\nnamespace = '{}'\n[admin]\nlisten = '{admin}'\n{tables}",
             namespace.name()
         );
         let mut process = Process::start(&["worker"], &configuration, &[]);
