@@ -15,6 +15,8 @@ const PROGRESS: &str = "x-roomsweep-progress";
 const MAX_PROGRESS: usize = 48 * 1024;
 /// Foreign headers above this are left behind when a job is published on.
 const MAX_FOREIGN: usize = 64 * 1024;
+/// A longer one is none, and would not fit beside the other properties of a result.
+const MAX_TRACEPARENT: usize = 256;
 const PERSISTENT: u8 = 2;
 
 /// Reads what came with a job.
@@ -25,7 +27,7 @@ pub fn read(body: Vec<u8>, properties: &BasicProperties, namespace: &str) -> Mes
         message_id: text(properties.message_id()),
         correlation_id: text(properties.correlation_id()),
         reply_to: text(properties.reply_to()),
-        traceparent: header(properties, "traceparent"),
+        traceparent: header(properties, "traceparent").filter(|text| text.len() <= MAX_TRACEPARENT),
         progress: header(properties, PROGRESS).and_then(|json| serde_json::from_str(&json).ok()),
         ended: ended(properties, namespace),
     }
@@ -39,8 +41,8 @@ fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     }
 }
 
-/// Why the broker gave up on a job, by the newest entry of its death record. The wait ladder's own expiries are its
-/// way of handing a job back.
+/// Why the broker gave up on a job, by the newest entry of its death record. Only a death in a queue of jobs is one: the
+/// wait ladder hands jobs back by expiry, and so does a queue in which a producer let its job wait.
 fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
     let headers = properties.headers().as_ref()?;
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
@@ -50,7 +52,9 @@ fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
         Some(AMQPValue::ShortString(text)) => text.to_string(),
         _ => String::new(),
     };
-    if entry("queue").starts_with(&format!("{namespace}.wait.")) {
+    let queue = entry("queue");
+    let rest = queue.strip_prefix(namespace).and_then(|rest| rest.strip_prefix(".jobs"))?;
+    if !rest.is_empty() && !rest.starts_with('.') {
         return None;
     }
     match entry("reason").as_str() {
