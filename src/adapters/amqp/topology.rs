@@ -2,6 +2,7 @@
 
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind};
 
@@ -196,20 +197,44 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Resu
     bound.map_err(|error| differs("binding of queue", queue, error))
 }
 
-/// A refusal by the broker is a matter for the operator; anything else may pass.
+/// What a broker refuses for its arguments, its owner or a permission is a matter for the operator; anything else, a
+/// broker that is going down or a queue without a leader, may pass.
 fn differs(what: &'static str, name: &str, error: lapin::Error) -> OpenError {
-    let name = name.to_owned();
     match error.kind() {
-        ErrorKind::ProtocolError(refusal) => {
-            OpenError::Topology { what, name, refusal: refusal.get_message().to_string() }
+        ErrorKind::ProtocolError(refusal) if is_for_the_operator(refusal.kind()) => {
+            OpenError::Topology { what, name: name.to_owned(), refusal: refusal.get_message().to_string() }
         }
         _ => OpenError::Unreachable(error.to_string()),
     }
 }
 
+fn is_for_the_operator(refusal: &AMQPErrorKind) -> bool {
+    use AMQPSoftError::{ACCESSREFUSED, PRECONDITIONFAILED, RESOURCELOCKED};
+    match refusal {
+        AMQPErrorKind::Soft(error) => matches!(error, PRECONDITIONFAILED | ACCESSREFUSED | RESOURCELOCKED),
+        AMQPErrorKind::Hard(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use lapin::protocol::{AMQPError, AMQPHardError};
+
     use super::*;
+
+    #[test]
+    fn a_broker_that_goes_down_is_no_matter_for_the_operator() {
+        let check = |kind: AMQPErrorKind, expected: bool| {
+            let error = ErrorKind::ProtocolError(AMQPError::new(kind, "why".into())).into();
+            let is_topology = matches!(differs("queue", "q", error), OpenError::Topology { .. });
+            assert_eq!(is_topology, expected);
+        };
+        check(AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED), true);
+        check(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), true);
+        check(AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), false);
+        check(AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED), false);
+        check(AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), false);
+    }
 
     #[test]
     fn each_rung_is_twice_the_one_before() {
