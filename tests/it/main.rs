@@ -4,5 +4,6 @@
 
 mod deploy;
 mod edges_malformed;
+mod edges_properties;
 mod edges_rig;
 mod support;
