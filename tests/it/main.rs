@@ -4,6 +4,8 @@
 
 mod deploy;
 mod edges_malformed;
+mod edges_outcomes;
 mod edges_properties;
 mod edges_rig;
+mod edges_routing;
 mod support;
