@@ -137,8 +137,7 @@ impl Rig {
 
     /// All requests that the sandbox saw for a room, oldest first.
     pub async fn requests(&self, room: &str) -> Vec<Value> {
-        let reply = http::get(self.sandbox.address, "/requests").await.expect("a sandbox that answers");
-        let requests = reply.body.lines().map(|line| serde_json::from_str::<Value>(line).expect("a JSON line"));
+        let requests = self.sandbox.requests().await.into_iter();
         requests.filter(|request| request["room_id"] == room).collect()
     }
 

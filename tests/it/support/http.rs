@@ -34,6 +34,10 @@ pub async fn post(server: SocketAddr, path: &str, body: &str) -> io::Result<Repl
     request(server, "POST", path, body).await
 }
 
+pub async fn delete(server: SocketAddr, path: &str) -> io::Result<Reply> {
+    request(server, "DELETE", path, "").await
+}
+
 /// HTTP/1.0, so that the server closes and never sends chunks.
 async fn request(server: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<Reply> {
     let length = body.len();

@@ -30,17 +30,22 @@ impl Sandbox {
 
     /// Its totals so far.
     pub async fn stats(&self) -> Value {
-        self.fetch("/stats").await
+        let body = self.fetch("/stats").await;
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}"))
     }
 
-    /// The requests that it remembers one by one.
-    pub async fn requests(&self) -> Value {
-        self.fetch("/requests").await
+    /// The requests that it remembers one by one, oldest first.
+    pub async fn requests(&self) -> Vec<Value> {
+        let lines = self.fetch("/requests").await;
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}")))
+            .collect()
     }
 
-    async fn fetch(&self, path: &str) -> Value {
+    async fn fetch(&self, path: &str) -> String {
         let reply = http::get(self.address, path).await.expect("a sandbox that answers");
         assert_eq!(reply.status, 200, "{path}: {}", reply.body);
-        reply.json()
+        reply.body
     }
 }
