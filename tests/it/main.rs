@@ -2,6 +2,7 @@
 //!
 //! `tests/run` brings and starts what these tests talk to. A service that is missing fails them; none is skipped.
 
+mod broker;
 mod cli;
 mod deploy;
 mod edges_health;
