@@ -10,8 +10,11 @@ use crate::adapters::amqp::{self, AmqpBroker, OpenError};
 use crate::adapters::http::HttpClient;
 use crate::model::ids::ProviderName;
 use crate::model::secret::Secret;
-use crate::pipeline::account::{Account, AccountSettings, Common, Service};
+use crate::pipeline::account::{Account, Common, InHand, Service};
 use crate::pipeline::gate::Gate;
+use crate::pipeline::health::Health;
+use crate::pipeline::limbo::Limbo;
+use crate::pipeline::stamp::Stamps;
 use crate::ports::broker::Broker;
 use crate::ports::clock::Clock;
 use crate::ports::meter::Meter;
@@ -39,7 +42,8 @@ pub fn accounts(config: &Config, common: &Common) -> anyhow::Result<Vec<Arc<Acco
 
 fn account(provider: &ProviderConfig, config: &Config, common: &Common) -> anyhow::Result<Account> {
     let transit = provider.pacing.transit(provider.max_transit);
-    let settings = AccountSettings {
+    common.meter.register(&provider.name, provider.qps);
+    Ok(Account {
         name: provider.name.clone(),
         provider: provider.settings.clone().open(),
         transport: Arc::new(HttpClient::new(provider.max_transit)?),
@@ -47,9 +51,13 @@ fn account(provider: &ProviderConfig, config: &Config, common: &Common) -> anyho
         max_in_flight: provider.max_in_flight,
         service: if provider.retired { Service::Retired } else { Service::Active },
         retry: config.retry.clone(),
-        gate: Gate::new(provider.qps, transit, common.clock.clone()),
-    };
-    Ok(Account::new(settings, common.clone()))
+        gate: Arc::new(Gate::new(provider.qps, transit, common.clock.clone())),
+        stamps: Stamps::default(),
+        limbo: Limbo::default(),
+        health: Health::new(provider.name.clone(), common.clone()),
+        in_hand: InHand::default(),
+        common: common.clone(),
+    })
 }
 
 /// Opens the configured queue, again and again over the life of a worker.

@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod ids;
 pub mod job;
+pub mod members;
 pub mod progress;
 pub mod result;
 pub mod secret;

@@ -17,7 +17,7 @@ pub async fn of_provider(account: Arc<Account>, broker: Arc<dyn Broker>) -> Resu
         let mut waiting = 0;
         for lane in Lane::ALL {
             let ready = broker.ready(&LaneKey { provider: name.clone(), lane }).await?;
-            let in_hand = account.in_hand(lane);
+            let in_hand = account.in_hand.get(lane);
             meter.backlog_jobs(name, lane, BacklogState::Ready, ready);
             meter.backlog_jobs(name, lane, BacklogState::InFlight, in_hand);
             waiting += ready + in_hand;

@@ -24,7 +24,7 @@ pub async fn carry(account: Arc<Account>, mut job: Job, pass: Pass) -> Result<()
     account.limbo.took_off(&id);
     let verdict = attempt(&account, &mut job, &pass.permit).await;
     let next = decide::decide(&verdict, &job.progress, &account.retry, (account.common.jitter)());
-    account.observe(pass.role, event(&verdict, &next));
+    account.health.observe(pass.role(), event(&verdict, &next));
     drop(pass);
     if let Verdict::Throttled { retry_after, .. } = &verdict {
         account.gate.throttled(*retry_after);

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::account::{Account, Role};
+use super::account::Account;
 use super::backlog;
 use super::carry;
+use super::health::Role;
 use super::pick::{self, Pass, Picked};
 use super::stop::Stop;
 use crate::model::job::Lane as JobLane;
 use crate::model::suspension::SuspensionReason;
-use crate::policy::breaker::{Admission, Event};
+use crate::policy::breaker::Event;
 use crate::ports::broker::{Broker, BrokerError, JobSource, Lead};
 
 /// How often a stand-by asks for the lead.
@@ -157,7 +158,7 @@ impl Lane {
         match self.settled(landing) {
             Err(BrokerError::Refused(what)) => {
                 tracing::error!(provider = %self.account.name, what, "the queue takes no more");
-                self.account.observe(Role::Ordinary, Event::Refused(SuspensionReason::Results));
+                self.account.health.observe(Role::Ordinary, Event::Refused(SuspensionReason::Results));
                 Ok(())
             }
             other => other,
@@ -177,14 +178,14 @@ impl Lane {
         for lane in JobLane::ALL {
             let held = hand.source.as_ref().map_or(0, |source| source.held(lane));
             meter.lane_waiting(name, lane, held);
-            self.account.set_in_hand(lane, held + self.aloft[lane as usize]);
+            self.account.in_hand.set(lane, held + self.aloft[lane as usize]);
         }
     }
 }
 
 /// The suspension during which lanes are not consumed at all. An outage is not one: its pauses are short.
 fn refusing(account: &Account) -> Option<SuspensionReason> {
-    account.suspended().filter(|reason| match reason {
+    account.health.suspended().filter(|reason| match reason {
         SuspensionReason::Outage => false,
         SuspensionReason::Credentials
         | SuspensionReason::Configuration
@@ -257,22 +258,6 @@ impl Hand {
                 continue;
             };
             return Ok(pick::sort(&self.account, delivery, &mut self.pass));
-        }
-    }
-}
-
-impl Account {
-    /// Waits until the breaker lets a request out, and says in which role.
-    pub(super) async fn admitted(&self) -> Role {
-        loop {
-            let now = self.common.clock.elapsed();
-            let admission = self.breaker().admit(now);
-            match admission {
-                Admission::Go => return Role::Ordinary,
-                Admission::Probe => return Role::Probe,
-                Admission::Wait(until) => self.common.clock.sleep_until(until).await,
-                Admission::Hold => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
         }
     }
 }

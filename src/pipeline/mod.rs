@@ -5,6 +5,7 @@ pub mod account;
 pub mod backlog;
 pub mod carry;
 pub mod gate;
+pub mod health;
 pub mod lane;
 pub mod limbo;
 pub mod pick;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::{Account, Role, Service};
+use super::account::{Account, Service};
 use super::carry::tell;
 use super::gate::Permit;
+use super::health::Role;
 use super::limbo::{Decision, Known};
 use super::reception::{self, Job, Received};
 use crate::model::job::Lane;
@@ -19,44 +20,30 @@ const COPY_WAIT: Duration = Duration::from_secs(1);
 /// The right to send one request: the breaker and the quota agreed. Dropped unused it costs nothing.
 pub struct Pass {
     pub permit: Permit,
-    pub role: Role,
-    account: Arc<Account>,
+    ticket: Ticket,
 }
 
 impl Pass {
     /// Waits for the breaker, then for a slot and a token. Cancel-safe.
     pub async fn get(account: &Arc<Account>) -> Pass {
-        let probing = Unsent { role: account.admitted().await, account };
-        let permit = account.gate.pass().await;
-        let role = probing.role;
-        std::mem::forget(probing);
-        Pass { permit, role, account: account.clone() }
+        let ticket = Ticket { role: account.health.admitted().await, account: account.clone() };
+        Pass { permit: account.gate.pass().await, ticket }
+    }
+
+    pub fn role(&self) -> Role {
+        self.ticket.role
     }
 }
 
-impl Drop for Pass {
-    fn drop(&mut self) {
-        give_back(&self.account, self.role);
-    }
-}
-
-/// A probe that waits for its token, and may be given up meanwhile.
-struct Unsent<'a> {
+/// What the breaker gave: a probe that is not sent is given back.
+struct Ticket {
     role: Role,
-    account: &'a Account,
+    account: Arc<Account>,
 }
 
-impl Drop for Unsent<'_> {
+impl Drop for Ticket {
     fn drop(&mut self) {
-        give_back(self.account, self.role);
-    }
-}
-
-/// Lets another probe be taken; without effect once this one was sent and its outcome noted.
-fn give_back(account: &Account, role: Role) {
-    match role {
-        Role::Probe => account.breaker().probe_unsent(account.common.clock.elapsed()),
-        Role::Ordinary => {}
+        self.account.health.unsent(self.role);
     }
 }
 

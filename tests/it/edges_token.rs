@@ -39,7 +39,7 @@ async fn a_revoked_token_is_fetched_once_more_and_fails_no_job() {
     }
     assert_eq!(fetched(&rig).await, 1, "one token for them all");
 
-    http::delete(rig.sandbox.address, "/tokens").await.unwrap();
+    http::send(rig.sandbox.address, "DELETE", "/tokens", "").await.unwrap();
     let results = dismiss_many(&rig, "second").await;
     assert_eq!(fetched(&rig).await, 2);
     let refused: Vec<&Value> = results.iter().filter(|result| result["attempts"] != 1).collect();

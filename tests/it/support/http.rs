@@ -26,20 +26,11 @@ impl Reply {
 }
 
 pub async fn get(server: SocketAddr, path: &str) -> io::Result<Reply> {
-    request(server, "GET", path, "").await
+    send(server, "GET", path, "").await
 }
 
-/// Sends `body` as JSON.
-pub async fn post(server: SocketAddr, path: &str, body: &str) -> io::Result<Reply> {
-    request(server, "POST", path, body).await
-}
-
-pub async fn delete(server: SocketAddr, path: &str) -> io::Result<Reply> {
-    request(server, "DELETE", path, "").await
-}
-
-/// HTTP/1.0, so that the server closes and never sends chunks.
-async fn request(server: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<Reply> {
+/// Sends `body` as JSON, by HTTP/1.0, so that the server closes and never sends chunks.
+pub async fn send(server: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<Reply> {
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: {server}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -76,7 +67,7 @@ mod tests {
             stream.write_all(b"HTTP/1.0 503 No\r\nA: b\r\n\r\n{\"a\":1}").await.unwrap();
             String::from_utf8(asked[..length].to_vec()).unwrap()
         });
-        let reply = post(server, "/x?y", "{}").await.unwrap();
+        let reply = send(server, "POST", "/x?y", "{}").await.unwrap();
         assert_eq!((reply.status, reply.json()["a"].as_i64()), (503, Some(1)));
         let asked = served.await.unwrap();
         assert!(asked.starts_with("POST /x?y HTTP/1.0\r\n") && asked.ends_with("\r\n\r\n{}"), "{asked}");

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::free_address;
+use super::http::{self, Reply};
 use super::process::Process;
-use super::{free_address, http};
 
 /// A running `roomsweep sandbox`; gone when dropped.
 pub struct Sandbox {
@@ -19,7 +20,7 @@ impl Sandbox {
         let address = free_address();
         let listen = address.to_string();
         let mut process = Process::start(&[&["sandbox", "--listen", &listen], options].concat(), "", &[]);
-        process.answers(address, "/stats").await;
+        process.answers(address, "/healthz").await;
         Self { address, process }
     }
 
@@ -28,24 +29,60 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
-    /// Its totals so far.
+    /// Its figures so far, by cloud.
     pub async fn stats(&self) -> Value {
-        let body = self.fetch("/stats").await;
-        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}"))
+        self.answer("GET", "/stats", "").await.json()
     }
 
-    /// The requests that it remembers one by one, oldest first.
+    /// Every request that it remembers one by one, in order.
     pub async fn requests(&self) -> Vec<Value> {
-        let lines = self.fetch("/requests").await;
+        let lines = self.answer("GET", "/requests", "").await.body;
         lines
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}")))
             .collect()
     }
 
-    async fn fetch(&self, path: &str) -> String {
-        let reply = http::get(self.address, path).await.expect("a sandbox that answers");
-        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
-        reply.body
+    /// Replaces the rules by which it injects faults; in TOML or JSON.
+    pub async fn set_faults(&self, rules: &str) {
+        self.answer("PUT", "/faults", rules).await;
+    }
+
+    async fn answer(&self, method: &str, path: &str, body: &str) -> Reply {
+        let reply = http::send(self.address, method, path, body).await.expect("a sandbox that answers");
+        assert!(matches!(reply.status, 200 | 204), "{method} {path}: {reply:?}");
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::Signal;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_tells_what_it_saw() {
+        let sandbox = Sandbox::start(&["--qps-huawei", "5"]).await;
+        sandbox.set_faults("{}").await;
+        assert_eq!((sandbox.stats().await["requests"].as_u64(), sandbox.requests().await.len()), (Some(0), 0));
+        let forged = http::send(sandbox.address, "POST", "/v2/apps/a/rooms/r/dismiss", "").await.unwrap();
+        assert_ne!(forged.status, 200);
+        assert_eq!((sandbox.stats().await["requests"].as_u64(), sandbox.requests().await.len()), (Some(1), 1));
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_told() {
+        let mut sandbox = Sandbox::start(&[]).await;
+        sandbox.process.signal(Signal::TERM);
+        assert!(sandbox.process.ended(Duration::from_secs(10)).await.success());
+    }
+
+    #[tokio::test]
+    async fn two_live_side_by_side() {
+        let (one, other) = tokio::join!(Sandbox::start(&[]), Sandbox::start(&[]));
+        assert_ne!(one.endpoint(), other.endpoint());
     }
 }

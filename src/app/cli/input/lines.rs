@@ -1,15 +1,11 @@
 //! A job a line: as a JSON object, or as nothing but a room ID.
 
-use std::fmt;
 use std::io::{self, BufRead};
-
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
-use serde_json::Value;
 
 use super::row::{Body, Rows};
 use crate::model::decode::{FIELDS, decode};
 use crate::model::ids::JobId;
+use crate::model::members::Members;
 
 /// Blank lines are skipped.
 pub(super) fn json(source: impl BufRead, rows: &mut Rows<'_>) -> io::Result<()> {
@@ -57,29 +53,4 @@ fn each(mut source: impl BufRead, mut take: impl FnMut(u64, &[u8])) -> io::Resul
 fn why_no_object(bytes: &[u8], error: &serde_json::Error) -> String {
     let nobody = JobId::parse("-").expect("a dash is a job ID");
     decode(bytes, &nobody).err().map_or_else(|| error.to_string(), |invalid| invalid.message)
-}
-
-/// Members in order, doubled ones too, for the decoder to refuse.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }
