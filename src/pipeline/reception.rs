@@ -66,7 +66,10 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
     let fallback = given.unwrap_or_else(|| new_id(common));
     match decode::decode(&delivery.message.body, &fallback) {
         Ok(job) => {
-            delivery.message.message_id = Some(job.job_id.as_str().to_owned());
+            // An ID in the body travels there; the message keeps the one that its producer gave it.
+            if job.job_id == fallback {
+                delivery.message.message_id = Some(job.job_id.as_str().to_owned());
+            }
             let job = Job { job, progress, delivery, hold: None };
             match job.delivery.message.ended.map(ending) {
                 None => Received::Job(Box::new(job)),

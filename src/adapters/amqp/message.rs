@@ -15,7 +15,7 @@ const PROGRESS: &str = "x-roomsweep-progress";
 const MAX_PROGRESS: usize = 48 * 1024;
 /// Foreign headers above this are left behind when a job is published on.
 const MAX_FOREIGN: usize = 64 * 1024;
-/// A real one has 55 bytes.
+/// A longer one is none, and would not fit beside the other properties of a result.
 const MAX_TRACEPARENT: usize = 256;
 const PERSISTENT: u8 = 2;
 
@@ -41,8 +41,8 @@ fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     }
 }
 
-/// Why the broker gave up on a job, by the newest entry of its death record. Only a death in a queue of jobs counts:
-/// the wait ladder's expiries are its way of handing a job back, and a producer may have delayed it likewise.
+/// Why the broker gave up on a job, by the newest entry of its death record. Only a death in a queue of jobs is one: the
+/// wait ladder hands jobs back by expiry, and so does a queue in which a producer let its job wait.
 fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
     let headers = properties.headers().as_ref()?;
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
@@ -53,7 +53,8 @@ fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
         _ => String::new(),
     };
     let queue = entry("queue");
-    if queue != format!("{namespace}.jobs") && !queue.starts_with(&format!("{namespace}.jobs.")) {
+    let rest = queue.strip_prefix(namespace).and_then(|rest| rest.strip_prefix(".jobs"))?;
+    if !rest.is_empty() && !rest.starts_with('.') {
         return None;
     }
     match entry("reason").as_str() {

@@ -48,14 +48,16 @@ fn a_ride_is_never_early_and_at_most_half_a_second_late() {
 }
 
 #[test]
-fn only_the_newest_death_that_is_not_the_ladders_ends_a_job() {
+fn only_a_death_in_a_queue_of_jobs_ends_a_job() {
     let check = |queue: &str, reason: &str, expected: Option<QueueEnding>| {
         assert_eq!(read(Vec::new(), &died(queue, reason), "dismiss").ended, expected, "{queue} {reason}");
     };
     check("dismiss.jobs.volcengine.bulk", "delivery_limit", Some(QueueEnding::DeliveryLimit));
     check("dismiss.jobs", "expired", Some(QueueEnding::Expiration));
+    check("dismiss.jobs.volcengine.bulk.retry", "expired", Some(QueueEnding::Expiration));
     check("dismiss.wait.500", "expired", None);
-    check("producers.own.delay", "expired", None);
+    check("dismiss.jobs-of-ours", "expired", None);
+    check("bookings.delay", "expired", None);
     check("dismiss.jobs", "rejected", None);
     assert_eq!(read(Vec::new(), &BasicProperties::default(), "dismiss").ended, None);
 }
@@ -112,6 +114,19 @@ fn progress_comes_back_as_it_went_and_never_outgrows_a_header() {
     let cut: Progress = serde_json::from_str(&json).unwrap();
     assert_eq!((cut.attempts, cut.log.len() + cut.omitted as usize), (32, 32));
     assert!(cut.omitted > 0, "the case must need cutting to show anything");
+}
+
+#[test]
+fn a_trace_that_is_none_is_left_behind() {
+    let check = |text: String, expected: bool| {
+        let mut headers = FieldTable::default();
+        headers.insert("traceparent".into(), AMQPValue::LongString(text.into()));
+        let properties = BasicProperties::default().with_headers(headers);
+        assert_eq!(read(Vec::new(), &properties, "dismiss").traceparent.is_some(), expected);
+    };
+    check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(), true);
+    check("x".repeat(MAX_TRACEPARENT), true);
+    check("x".repeat(MAX_TRACEPARENT + 1), false);
 }
 
 #[test]

@@ -207,28 +207,44 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Resu
     bound.map_err(|error| differs("binding of queue", queue, error))
 }
 
-/// What only the operator can mend: other arguments, no permission. Anything else may pass, a broker that shuts down
-/// or has no leader for a queue among it.
+/// What a broker refuses for its arguments, its owner or a permission is a matter for the operator; anything else, a
+/// broker that is going down or a queue without a leader, may pass.
 fn differs(what: &'static str, name: &str, error: lapin::Error) -> OpenError {
-    if let ErrorKind::ProtocolError(refusal) = error.kind() {
-        let lasting = match refusal.kind() {
-            AMQPErrorKind::Soft(soft) => matches!(
-                soft,
-                AMQPSoftError::ACCESSREFUSED | AMQPSoftError::RESOURCELOCKED | AMQPSoftError::PRECONDITIONFAILED
-            ),
-            AMQPErrorKind::Hard(hard) => matches!(hard, AMQPHardError::NOTALLOWED),
-        };
-        if lasting {
-            let refusal = refusal.get_message().to_string();
-            return OpenError::Topology { what, name: name.to_owned(), refusal };
+    match error.kind() {
+        ErrorKind::ProtocolError(refusal) if is_for_the_operator(refusal.kind()) => {
+            OpenError::Topology { what, name: name.to_owned(), refusal: refusal.get_message().to_string() }
         }
+        _ => OpenError::Unreachable(error.to_string()),
     }
-    OpenError::Unreachable(error.to_string())
+}
+
+fn is_for_the_operator(refusal: &AMQPErrorKind) -> bool {
+    use AMQPSoftError::{ACCESSREFUSED, PRECONDITIONFAILED, RESOURCELOCKED};
+    match refusal {
+        AMQPErrorKind::Soft(error) => matches!(error, PRECONDITIONFAILED | ACCESSREFUSED | RESOURCELOCKED),
+        AMQPErrorKind::Hard(error) => matches!(error, AMQPHardError::NOTALLOWED),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use lapin::protocol::AMQPError;
+
     use super::*;
+
+    #[test]
+    fn a_broker_that_goes_down_is_no_matter_for_the_operator() {
+        let check = |kind: AMQPErrorKind, expected: bool| {
+            let error = ErrorKind::ProtocolError(AMQPError::new(kind, "why".into())).into();
+            let is_topology = matches!(differs("queue", "q", error), OpenError::Topology { .. });
+            assert_eq!(is_topology, expected);
+        };
+        check(AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED), true);
+        check(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), true);
+        check(AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), false);
+        check(AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED), false);
+        check(AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), false);
+    }
 
     #[test]
     fn each_rung_is_twice_the_one_before() {

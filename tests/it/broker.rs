@@ -1,0 +1,112 @@
+//! The contract of the broker seam: the same rules for every queue that stands behind it.
+
+mod rules;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lapin::BasicProperties;
+use roomsweep::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
+use roomsweep::adapters::amqp::{AmqpBroker, Settings};
+use roomsweep::model::ids::ProviderName;
+use roomsweep::model::secret::Secret;
+use roomsweep::ports::broker::Broker;
+
+use crate::edges_rig::SOON;
+use crate::support::rabbit::{Namespace, Published, URL};
+
+/// Providers whose lanes are there.
+const PROVIDERS: [&str; 2] = ["volcengine", "huawei"];
+
+/// A queue of one test's own, with the ways in and out that are not the worker's.
+#[async_trait]
+trait House: Sync {
+    /// A connection of its own each time, as another replica has.
+    async fn open(&self) -> Arc<dyn Broker>;
+
+    /// Puts a job into the intake, as a producer does.
+    async fn submit(&self, body: &[u8], message_id: &str);
+
+    /// Takes the next results out: how each is filed, and its body. Panics if they do not come.
+    async fn results(&self, many: usize) -> Vec<(String, Vec<u8>)>;
+
+    /// Likewise the dead letters.
+    async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)>;
+}
+
+struct RabbitMq(Namespace);
+
+impl RabbitMq {
+    async fn new() -> Self {
+        Self(Namespace::new(&PROVIDERS).await)
+    }
+
+    async fn take(&self, queue: &str, many: usize) -> Vec<(String, Vec<u8>)> {
+        let queue = self.0.of(queue);
+        let taken = self.0.drain(&queue, many, SOON).await;
+        assert_eq!((taken.len(), self.0.depth(&queue).await), (many, Some(0)), "{queue}");
+        taken.into_iter().map(|message| (message.routing_key, message.body)).collect()
+    }
+}
+
+#[async_trait]
+impl House for RabbitMq {
+    async fn open(&self) -> Arc<dyn Broker> {
+        let settings = Settings {
+            url: Secret::new(URL),
+            ca: None,
+            namespace: self.0.name().to_owned(),
+            client_name: "contract".to_owned(),
+        };
+        let providers = PROVIDERS.iter().map(|name| ProviderName::parse(*name).unwrap()).collect();
+        let outcomes = Outcomes { results: ResultsQueue::Kept { max_bytes: None }, ledger: LedgerQueue::Absent };
+        let broker = AmqpBroker::open(&settings, &Wanted { providers, outcomes: Some(outcomes) }).await;
+        Arc::new(broker.expect("a broker"))
+    }
+
+    async fn submit(&self, body: &[u8], message_id: &str) {
+        let properties = BasicProperties::default().with_message_id(message_id.into());
+        let published = self.0.publish("", &self.0.of("jobs"), body, properties).await;
+        assert_eq!(published, Published::Confirmed);
+    }
+
+    async fn results(&self, many: usize) -> Vec<(String, Vec<u8>)> {
+        self.take("results", many).await
+    }
+
+    async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)> {
+        self.take("dead", many).await
+    }
+}
+
+/// Runs every rule over one implementation.
+macro_rules! keeps {
+    ($house:ty: $($rule:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $rule() {
+                rules::$rule(&<$house>::new().await).await;
+            }
+        )*
+    };
+}
+
+mod rabbitmq {
+    use super::{RabbitMq, rules};
+
+    keeps! { RabbitMq:
+        a_forwarded_job_reaches_its_lane_as_it_was_sent
+        retries_go_before_new_jobs_and_urgent_before_bulk
+        a_deferred_job_comes_back_when_it_is_due_with_its_progress
+        a_settled_job_has_its_result_and_is_gone
+        a_released_job_comes_back_untouched
+        a_stopped_source_gives_back_what_it_holds_and_no_more
+        a_dropped_delivery_comes_back_when_the_connection_ends
+        what_is_held_too_long_goes_back
+        a_pull_takes_the_best_job_and_no_other
+        one_leads_at_a_time_and_the_next_one_when_it_leaves
+        what_waits_is_counted_and_what_is_in_hand_is_not
+        only_lanes_that_are_there_are_known
+        a_closed_connection_gives_nothing_more
+    }
+}
