@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 pub use connection::Settings;
 use copies::Copies;
-use publish::{Publisher, Routing};
+use publish::{InOrder, Publisher};
 use receipt::{AmqpReceipt, Desk};
 use source::{AmqpSource, Tap};
 use topology::{Names, RUNGS, ResultsQueue, Wanted, lanes_of};
@@ -71,12 +71,9 @@ impl AmqpBroker {
         Ok(Self { consuming, desk, namespace: settings.namespace.clone(), broken })
     }
 
-    /// Publishes a new job to its lane, or to the intake where no such lane is known.
-    pub async fn enqueue(&self, job: &DismissJob) -> Result<(), BrokerError> {
-        let body = serde_json::to_vec(job).map_err(|error| BrokerError::Refused(error.to_string()))?;
-        let key = LaneKey { provider: job.provider.clone(), lane: job.lane }.to_string();
-        let properties = message::fresh(job.job_id.as_str());
-        self.desk.publisher.publish(&self.desk.names.jobs(), &key, Routing::Mandatory, &body, properties).await
+    /// A way in for new jobs, which keeps their order.
+    pub async fn entrance(&self) -> Result<Entrance, BrokerError> {
+        Ok(Entrance { exchange: self.desk.names.jobs(), channel: self.desk.publisher.in_order().await? })
     }
 
     /// The lane queues of a provider, best first: urgent before bulk, due retries before new jobs.
@@ -105,6 +102,22 @@ impl AmqpBroker {
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(lost(error)),
         }
+    }
+}
+
+/// Puts new jobs into their lanes.
+pub struct Entrance {
+    exchange: String,
+    channel: InOrder,
+}
+
+impl Entrance {
+    /// Publishes a job to its lane, or to the intake where there is no such lane. Jobs keep the order in which these
+    /// futures are first polled.
+    pub async fn enqueue(&self, job: &DismissJob) -> Result<(), BrokerError> {
+        let body = serde_json::to_vec(job).map_err(|error| BrokerError::Refused(error.to_string()))?;
+        let key = LaneKey { provider: job.provider.clone(), lane: job.lane }.to_string();
+        self.channel.publish(&self.exchange, &key, &body, message::fresh(job.job_id.as_str())).await
     }
 }
 

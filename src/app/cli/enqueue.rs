@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::input::{self, Fill, InputError, Terms};
 use super::{Context, USAGE};
-use crate::adapters::amqp::{AmqpBroker, OpenError};
+use crate::adapters::amqp::{Entrance, OpenError};
 use crate::app::config;
 use crate::app::wire::Opener;
 use crate::model::decode::parse_time;
@@ -101,8 +101,9 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             return Err(anyhow::Error::new(error).context("nothing was published"));
         }
     };
+    let entrance = broker.entrance().await?;
     let tally = tokio::select! {
-        tally = publish(&broker, &jobs, &args) => tally,
+        tally = publish(&entrance, &jobs, &args) => tally,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
             return Ok(ExitCode::from(130));
@@ -146,10 +147,10 @@ struct Tally {
     reason: Option<BrokerError>,
 }
 
-async fn publish(broker: &AmqpBroker, jobs: &[DismissJob], args: &Args) -> Tally {
+async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Tally {
     let live = !args.json && std::io::stderr().is_terminal();
     let mut published =
-        stream::iter(jobs).map(|job| async move { (job, broker.enqueue(job).await) }).buffered(UNDER_WAY);
+        stream::iter(jobs).map(|job| async move { (job, entrance.enqueue(job).await) }).buffered(UNDER_WAY);
     let mut tally = Tally::default();
     while let Some((job, outcome)) = published.next().await {
         let state = if outcome.is_ok() { "confirmed" } else { "failed" };
@@ -181,6 +182,11 @@ impl Tally {
         let Some(reason) = &self.reason else {
             return ExitCode::SUCCESS;
         };
+        if let BrokerError::Unroutable(_) = reason {
+            eprintln!(
+                "roomsweep: some jobs found no queue: {reason}; which ones is not certain, so count none as queued"
+            );
+        }
         let again = if args.batch.is_some() {
             "run the same command again: it publishes the same jobs"
         } else {
