@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::edges_rig::{Rig, SOON, VOLCENGINE, base};
+use crate::edges_rig::{Rig, SOON, VOLCENGINE, base, job};
 use crate::support::process::Process;
 use crate::support::proxy::{Proxy, Way};
 use crate::support::rabbit::{Namespace, URL};
@@ -67,7 +67,7 @@ async fn a_draining_worker_is_not_ready_and_finishes_what_is_on_the_wire() {
     assert_eq!(says(rig.admin, "/readyz", 503).await, "draining\n");
     assert_eq!(http::get(rig.admin, "/healthz").await.unwrap().status, 200);
     // What comes now is for somebody else.
-    rig.route("volcengine.urgent", &crate::edges_rig::job("volcengine", "b"), Default::default()).await;
+    rig.route("volcengine.urgent", &job("volcengine", "b"), Default::default()).await;
     assert!(rig.worker.ended(Duration::from_secs(10)).await.success());
     let results = rig.results_by_room(1).await;
     assert_eq!(results["slow1500-a"]["outcome"], "dismissed");
@@ -85,4 +85,41 @@ async fn the_second_signal_ends_a_drain() {
     rig.worker.signal(Signal::TERM);
     assert_eq!(rig.worker.ended(Duration::from_secs(5)).await.code(), Some(143));
     rig.holds("jobs.volcengine.bulk", 1).await;
+}
+
+#[tokio::test]
+async fn a_clean_stop_neither_loses_nor_doubles_a_job() {
+    const MANY: usize = 600;
+    let namespace = Namespace::new(&["volcengine"]).await;
+    let tables = VOLCENGINE.replace("ENDPOINT", "http://127.0.0.1:1").replace("qps = 500", "qps = 1");
+    let start = async || {
+        let admin = free_address();
+        let mut worker = Process::start(&["worker"], &(base(URL, namespace.name(), admin) + &tables), &[]);
+        worker.ready(admin).await;
+        worker
+    };
+    drop(start().await);
+    for n in 0..MANY {
+        namespace.publish("", &namespace.of("jobs"), &job("volcengine", &n.to_string()), Default::default()).await;
+    }
+    let bulk = namespace.of("jobs.volcengine.bulk");
+    let mut worker = start().await;
+    eventually("a routed job", SOON, || async { (namespace.depth(&bulk).await > Some(0)).then_some(()) }).await;
+    worker.signal(Signal::TERM);
+    assert!(worker.ended(Duration::from_secs(10)).await.success());
+
+    let mut rooms = std::collections::BTreeMap::<String, usize>::new();
+    for queue in [bulk, namespace.of("jobs")] {
+        loop {
+            let jobs = namespace.drain(&queue, MANY, Duration::from_millis(700)).await;
+            if jobs.is_empty() {
+                break;
+            }
+            for job in jobs {
+                *rooms.entry(job.json()["room_id"].to_string()).or_default() += 1;
+            }
+        }
+    }
+    let twice = rooms.values().filter(|many| **many > 1).count();
+    assert_eq!((rooms.len(), twice), (MANY, 0));
 }

@@ -32,8 +32,9 @@ use crate::model::ids::ProviderName;
 use crate::model::job::DismissJob;
 use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, Lead};
 
-/// Deliveries that the router may have in hand.
-const INTAKE_PREFETCH: u16 = 256;
+/// Deliveries that the router may have in hand. A quorum queue takes in 32 acks of a channel at a time and holds back the
+/// others, and these are forgotten if the channel closes just then: a clean stop would route jobs twice.
+const INTAKE_PREFETCH: u16 = 30;
 
 /// Why there is no working connection.
 #[derive(Debug, Clone, thiserror::Error)]
