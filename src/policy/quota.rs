@@ -11,6 +11,10 @@ use std::time::Duration;
 /// never holds both ends.
 pub const HOLD: Duration = Duration::from_millis(1001);
 
+/// What [`Pacing::Send`] allows for on the way: the jitter of any scheduler and network. A request that comes a little
+/// late would meet its successor in one second, and a throttle costs the rate far more than this wait.
+pub const JITTER: Duration = Duration::from_millis(10);
+
 /// Whose clock the quota is kept by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pacing {
@@ -25,7 +29,7 @@ impl Pacing {
     pub fn transit(self, max_transit: Duration) -> Duration {
         match self {
             Pacing::Strict => max_transit,
-            Pacing::Send => Duration::ZERO,
+            Pacing::Send => JITTER,
         }
     }
 }
