@@ -72,7 +72,7 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            tracing::error!(%error, "cannot work with this broker: nothing was changed");
+            tracing::error!(%error, "cannot work with this broker");
             Ok(ExitCode::from(2))
         }
     }

@@ -12,6 +12,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The pause after refused credentials or configuration: one cloud locks a key that is tried too often.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after our own queue of results was found full.
+const RESULTS_PAUSE: Duration = Duration::from_secs(5);
 
 /// What an attempt says about the provider's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,7 @@ impl Breaker {
                 State::Closed { failures: failures + 1 }
             }
             (State::Closed { .. }, Event::Failed) => open(SuspensionReason::Outage, now, FIRST_PAUSE),
-            (_, Event::Refused(reason)) => open(reason, now, REFUSAL_PAUSE),
+            (_, Event::Refused(reason)) => open(reason, now, pause_after(reason)),
             (state @ (State::Open { .. } | State::Probing { .. }), Event::Answered | Event::Failed) => state,
         };
     }
@@ -107,8 +109,16 @@ impl Breaker {
         self.state = match event {
             Event::Answered => State::Closed { failures: 0 },
             Event::Failed => open(SuspensionReason::Outage, now, (pause * 2).min(LONGEST_PAUSE)),
-            Event::Refused(reason) => open(reason, now, REFUSAL_PAUSE),
+            Event::Refused(reason) => open(reason, now, pause_after(reason)),
         };
+    }
+}
+
+fn pause_after(reason: SuspensionReason) -> Duration {
+    match reason {
+        SuspensionReason::Results => RESULTS_PAUSE,
+        SuspensionReason::Outage => FIRST_PAUSE,
+        SuspensionReason::Credentials | SuspensionReason::Configuration | SuspensionReason::Paused => REFUSAL_PAUSE,
     }
 }
 

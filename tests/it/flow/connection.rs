@@ -80,3 +80,25 @@ async fn an_address_for_replies_that_the_broker_abhors_costs_no_session() {
     worker.stop().await;
     assert_empty(&namespace).await;
 }
+
+#[tokio::test]
+async fn a_full_results_queue_stops_sending_and_repeats_nothing() {
+    let namespace = stage::namespace().await;
+    let sandbox = Sandbox::start(&[]).await;
+    let table = stage::volcengine(&sandbox.endpoint(), "[results]\nmax_bytes = 4000");
+    let worker = Worker::start(&namespace, &table).await;
+    let jobs = stage::bulk("volcengine", "full", 60);
+    stage::publish(&namespace, &jobs).await;
+    let suspended = ["reason=\"results\"", "provider=\"volcengine\""];
+    eventually("sending stops for the results", SOON, || async {
+        (worker.metrics().await.sum("roomsweep_provider_suspended", &suspended) == 1.0).then_some(())
+    })
+    .await;
+
+    // The queue takes a few results at a time: whoever drains it gets them all.
+    let results = evidence::results_of(&namespace, &jobs, Duration::from_secs(120)).await;
+    assert_one_each(&results, &jobs);
+    assert_eq!(evidence::arrived(&sandbox).await, 60, "what was sent is not sent again for want of a result");
+    worker.stop().await;
+    assert_empty(&namespace).await;
+}
