@@ -47,10 +47,6 @@ impl Lane {
         Self { account, flights: JoinSet::new(), aloft: [0; 2], session: 0 }
     }
 
-    pub fn account(&self) -> &Arc<Account> {
-        &self.account
-    }
-
     /// Sends until asked to stop, or until the queue fails.
     pub async fn run(&mut self, broker: &Arc<dyn Broker>, mut stop: Stop) -> Result<(), BrokerError> {
         self.session += 1;
