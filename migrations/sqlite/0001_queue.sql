@@ -20,7 +20,7 @@ CREATE TABLE job (
     progress TEXT
 ) STRICT;
 CREATE INDEX job_next ON job (provider, lane, rank, available_at, seq);
-CREATE INDEX job_due ON job (available_at, provider) WHERE available_at > 0;
+CREATE INDEX job_due ON job (provider, available_at) WHERE available_at > 0;
 CREATE INDEX job_tag ON job (tag) WHERE tag IS NOT NULL;
 
 CREATE TABLE result (

@@ -1,31 +1,14 @@
 //! Putting jobs in.
 
-use jiff::Timestamp;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::fault;
-use crate::model::job::{DismissJob, Lane};
+use super::row::{AT_ONCE, Rank, milliseconds, number};
+use crate::model::job::DismissJob;
 use crate::ports::broker::BrokerError;
 
 /// So many go into one statement; no more of them are in memory as JSON at a time.
 const CHUNK: usize = 256;
-
-/// Available at once.
-pub const AT_ONCE: i64 = 0;
-
-/// How urgent a lane is; the lower, the sooner.
-pub fn number(lane: Lane) -> i64 {
-    match lane {
-        Lane::Urgent => 0,
-        Lane::Bulk => 1,
-    }
-}
-
-/// The first whole millisecond at which it is certainly over.
-pub fn milliseconds(moment: Timestamp) -> i64 {
-    let rounded = moment.as_millisecond();
-    if moment.as_nanosecond() > i128::from(rounded) * 1_000_000 { rounded + 1 } else { rounded }
-}
 
 /// Adds the jobs, in their order, to the transaction that is open.
 pub async fn insert(
@@ -43,7 +26,7 @@ pub async fn insert(
         insert.push_values(chunk.iter().zip(bodies), |mut row, (job, body)| {
             row.push_bind(job.provider.as_str())
                 .push_bind(number(job.lane))
-                .push("1")
+                .push_bind(Rank::New.number())
                 .push_bind(job.not_before.map_or(AT_ONCE, milliseconds))
                 .push_bind(job.job_id.as_str())
                 .push_bind(tag)

@@ -3,11 +3,18 @@
 //! One sender works on a file at a time. It alone knows which jobs are in hand, so nothing of that is written down: the
 //! next one finds every job free that was not settled.
 
+mod changes;
 mod enqueue;
 mod fault;
+mod fetch;
 mod open;
+mod queue;
+mod receipt;
+mod row;
+mod source;
 mod store;
 mod sweeps;
+mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +24,7 @@ use uuid::{NoContext, Uuid};
 pub use self::open::{OpenError, Part};
 use self::store::Store;
 pub use self::sweeps::{Sweep, Tally};
+use self::writer::Desk;
 use crate::model::job::DismissJob;
 use crate::model::result::DismissResult;
 use crate::ports::broker::BrokerError;
@@ -25,14 +33,23 @@ use crate::ports::clock::Clock;
 /// An open queue. Dropped without [`close`](crate::ports::broker::Broker::close), it is given up as by a crash.
 pub struct SqliteQueue {
     store: Arc<Store>,
+    /// Absent beside the sender: who takes no jobs has none to change.
+    desk: Option<Desk>,
 }
 
 impl SqliteQueue {
     /// Opens the file, or makes it. Jobs come due by `clock`.
     pub async fn open(path: &Path, part: Part, clock: Clock) -> Result<Self, OpenError> {
         let opened = open::open(path, part).await?;
-        let store = Arc::new(Store::new(opened, part, clock));
-        Ok(Self { store })
+        let store = Arc::new(Store::new(opened, clock));
+        let desk = match part {
+            Part::Sender => {
+                source::watch(&store);
+                Some(writer::start(store.clone()))
+            }
+            Part::Beside => None,
+        };
+        Ok(Self { store, desk })
     }
 
     /// Stores the jobs, in their order: when it returns they are durable, all of them, or else none. `tag` marks them and

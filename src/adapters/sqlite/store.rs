@@ -8,13 +8,12 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::fault;
-use super::open::{Opened, Part};
+use super::open::Opened;
 use crate::ports::broker::BrokerError;
 use crate::ports::clock::Clock;
 
 pub struct Store {
     pub clock: Clock,
-    pub part: Part,
     write: AsyncMutex<Writing>,
     read: AsyncMutex<Option<SqliteConnection>>,
     lock: Mutex<Option<File>>,
@@ -25,11 +24,10 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(opened: Opened, part: Part, clock: Clock) -> Self {
+    pub fn new(opened: Opened, clock: Clock) -> Self {
         let Opened { write, read, lock } = opened;
         Self {
             clock,
-            part,
             write: AsyncMutex::new(Writing { connection: Some(write), state: State::Idle }),
             read: AsyncMutex::new(Some(read)),
             lock: Mutex::new(lock),
@@ -108,10 +106,18 @@ pub struct Hold {
     pub seq: i64,
 }
 
+impl Hold {
+    /// The job is gone: nothing has become available.
+    pub fn over(self) {
+        locked(&self.store.hand).remove(&self.seq);
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
-        locked(&self.store.hand).remove(&self.seq);
-        self.store.changed();
+        if locked(&self.store.hand).remove(&self.seq) {
+            self.store.changed();
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::enqueue::milliseconds;
 use super::fault::{broker, unreadable};
+use super::row::milliseconds;
 use crate::model::result::{DismissResult, Outcome};
 use crate::ports::broker::BrokerError;
 
