@@ -38,7 +38,7 @@ impl Progress {
     /// For a run that starts at `now`, by the clock's `elapsed`.
     pub fn new(now: Duration) -> Self {
         let look = if std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}").expect("a template of ours");
+            let style = ProgressStyle::with_template("[{bar:32}] {pos}/{len} {msg}").expect("a template of ours");
             Look::Bar(ProgressBar::new(0).with_style(style.progress_chars("=> ")))
         } else {
             Look::Lines { next: now + LINE }
@@ -67,7 +67,10 @@ impl Progress {
     /// Leaves the last stage standing.
     pub fn end(self) {
         match self.look {
-            Look::Bar(bar) => bar.abandon(),
+            Look::Bar(bar) => {
+                bar.abandon();
+                eprintln!();
+            }
             Look::Lines { .. } => {}
         }
     }
