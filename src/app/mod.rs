@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod embedded;
 pub mod run;
 pub mod telemetry;
 pub mod wire;

@@ -10,11 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::admin::{self, AdminState};
+use super::admin::{self, AdminState, Exposure, Intake};
 use super::config::Config;
-use super::wire::{self, Opener};
-use crate::adapters::amqp::OpenError;
-use crate::pipeline::account::Common;
+use super::wire::{self, Door, OpenError, Opened, Opener, Remedy};
+use crate::pipeline::account::{Account, Common};
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stop::{self, Stop};
 use crate::pipeline::{backlog, router};
@@ -31,14 +30,13 @@ const LASTING: Duration = Duration::from_secs(30);
 const GOOD_BYE: Duration = Duration::from_secs(2);
 
 /// A lane survives the tasks that run it: what it has on the wire is not lost with a connection.
-type Lanes = Vec<Arc<Mutex<Lane>>>;
+pub(super) type Lanes = Vec<Arc<Mutex<Lane>>>;
 
 /// Works until SIGTERM or SIGINT, then drains.
 pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
     let common = wire::common(&config);
     let opener = Opener::of_worker(&config)?;
-    let accounts = wire::accounts(&config, &common)?;
-    let lanes: Lanes = accounts.into_iter().map(|account| Arc::new(Mutex::new(Lane::new(account)))).collect();
+    let lanes = lanes(wire::accounts(&config, &common)?);
     let readiness = Readiness::starting();
     let (stopper, stop) = stop::channel();
     let (admin_stopper, mut admin_stop) = stop::channel();
@@ -51,18 +49,25 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    let door = Door::default();
     let state = AdminState {
         meter: common.meter.clone(),
         readiness: readiness.clone(),
         clock: common.clock.clone(),
         version: env!("CARGO_PKG_VERSION"),
         worker: common.worker.to_string(),
+        intake: Intake {
+            door: door.clone(),
+            providers: common.providers.clone(),
+            token: config.admin.token.clone(),
+            exposure: if address.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network },
+        },
     };
     let admin = tokio::spawn(admin::serve(listener, state, async move { admin_stop.asked().await }));
     tracing::info!(%address, worker = %common.worker, "started");
 
     let watch = tokio::spawn(watch_signals(stopper, readiness.clone()));
-    let ended = supervise(&opener, &lanes, &common, &readiness, stop, config.shutdown.grace).await;
+    let ended = supervise(&opener, &door, &lanes, &common, &readiness, stop, config.shutdown.grace).await;
     watch.abort();
     admin_stopper.stop();
     let _closed = tokio::time::timeout(Duration::from_secs(2), admin).await;
@@ -72,10 +77,17 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            tracing::error!(%error, "cannot work with this broker");
-            Ok(ExitCode::from(2))
+            tracing::error!(%error, "cannot work with this {}: nothing was changed", opener.kind());
+            Ok(match error.remedy() {
+                Remedy::Operator => ExitCode::from(2),
+                Remedy::ThisMachine | Remedy::Time => ExitCode::FAILURE,
+            })
         }
     }
+}
+
+pub(super) fn lanes(accounts: Vec<Arc<Account>>) -> Lanes {
+    accounts.into_iter().map(|account| Arc::new(Mutex::new(Lane::new(account)))).collect()
 }
 
 /// The first signal asks for the drain, the second ends the process at once.
@@ -90,9 +102,11 @@ async fn watch_signals(stopper: stop::Stopper, readiness: Readiness) -> anyhow::
     std::process::exit(143);
 }
 
-/// Connects, works, and connects anew, until asked to stop. An error is one that only the operator can mend.
+/// Connects, works, and connects anew, until asked to stop. An error is one that does not mend itself: before the first
+/// session that is more, for then somebody is still looking.
 async fn supervise(
     opener: &Opener,
+    door: &Door,
     lanes: &Lanes,
     common: &Common,
     readiness: &Readiness,
@@ -100,18 +114,22 @@ async fn supervise(
     grace: Duration,
 ) -> Result<(), OpenError> {
     let mut pause = RECONNECT.0;
+    let mut worked = Worked::NotYet;
     while !stop.is_asked() {
         let opened = tokio::select! {
             () = stop.asked() => break,
             opened = opener.open() => opened,
         };
         let reason = match opened {
-            Ok(broker) => {
-                tracing::info!("connected to the broker");
+            Ok(Opened { broker, entrance }) => {
+                tracing::info!("connected to the {}", opener.kind());
+                worked = Worked::Before;
+                door.open(entrance);
                 common.meter.queue_connected(QueueLink::Up);
                 readiness.ready();
                 let since = common.clock.elapsed();
                 let ended = session(&broker, lanes, common, &stop, grace).await;
+                door.shut();
                 common.meter.queue_connected(QueueLink::Down);
                 // Requests on the wire hold on to their deliveries, and these to the connection: merely dropped, it
                 // would keep the leads from its successor.
@@ -124,11 +142,13 @@ async fn supervise(
                     Err(error) => error.to_string(),
                 }
             }
-            Err(error @ OpenError::Topology { .. }) => return Err(error),
-            Err(error @ OpenError::Unreachable(_)) => error.to_string(),
+            Err(error) => match (error.remedy(), worked) {
+                (Remedy::Operator, _) | (Remedy::ThisMachine, Worked::NotYet) => return Err(error),
+                (Remedy::Time, _) | (Remedy::ThisMachine, Worked::Before) => error.to_string(),
+            },
         };
         let wait = pause.mul_f64(0.5 + (common.jitter)() / 2.0);
-        tracing::warn!(reason, "no broker; trying again in {wait:?}");
+        tracing::warn!(reason, "no {}; trying again in {wait:?}", opener.kind());
         readiness.connecting(reason);
         tokio::select! {
             () = stop.asked() => break,
@@ -139,8 +159,15 @@ async fn supervise(
     Ok(())
 }
 
+/// Whether there was a session before.
+#[derive(Clone, Copy)]
+enum Worked {
+    NotYet,
+    Before,
+}
+
 /// Works on one connection. Ok when asked to stop and drained; an error when the connection is to be given up.
-async fn session(
+pub(super) async fn session(
     broker: &Arc<dyn Broker>,
     lanes: &Lanes,
     common: &Common,

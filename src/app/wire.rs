@@ -1,21 +1,20 @@
 //! Configuration → concrete parts: the only place that knows which adapter stands behind a seam.
 
+mod entrance;
+mod opener;
+
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+pub use entrance::{Door, Entrance};
+pub use opener::{OpenError, Opened, Opener, Remedy};
 
-use super::config::{Config, ProviderConfig, Queue};
-use crate::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
-use crate::adapters::amqp::{self, AmqpBroker, OpenError};
+use super::config::{Config, ProviderConfig};
 use crate::adapters::http::HttpClient;
-use crate::model::ids::ProviderName;
-use crate::model::secret::Secret;
 use crate::pipeline::account::{Account, Common, InHand, Service};
 use crate::pipeline::gate::Gate;
 use crate::pipeline::health::Health;
 use crate::pipeline::limbo::Limbo;
 use crate::pipeline::stamp::Stamps;
-use crate::ports::broker::Broker;
 use crate::ports::clock::Clock;
 use crate::ports::meter::Meter;
 
@@ -58,55 +57,6 @@ fn account(provider: &ProviderConfig, config: &Config, common: &Common) -> anyho
         in_hand: InHand::default(),
         common: common.clone(),
     })
-}
-
-/// Opens the configured queue, again and again over the life of a worker.
-pub struct Opener {
-    settings: amqp::Settings,
-    wanted: Wanted,
-}
-
-impl Opener {
-    /// For a worker, or a check of what a worker will find.
-    pub fn of_worker(config: &Config) -> anyhow::Result<Self> {
-        let results = match config.results.queue {
-            true => ResultsQueue::Kept { max_bytes: config.results.max_bytes },
-            false => ResultsQueue::ExchangeOnly,
-        };
-        let ledger = if config.ledger.is_some() { LedgerQueue::Present } else { LedgerQueue::Absent };
-        let providers = config.providers.iter().map(|provider| provider.name.clone()).collect();
-        Self::new(&config.queue, Wanted { providers, outcomes: Some(Outcomes { results, ledger }) })
-    }
-
-    /// For a command that only puts jobs in.
-    pub fn of_producer(queue: &Queue, providers: Vec<ProviderName>) -> anyhow::Result<Self> {
-        Self::new(queue, Wanted { providers, outcomes: None })
-    }
-
-    fn new(queue: &Queue, wanted: Wanted) -> anyhow::Result<Self> {
-        let Queue::Amqp { url, ca_file, namespace } = queue else {
-            bail!("queue.backend: \"sqlite\" is not there yet; set it to \"amqp\" and queue.url to a RabbitMQ");
-        };
-        let ca = ca_file
-            .as_ref()
-            .map(|path| std::fs::read_to_string(path).with_context(|| format!("queue.ca_file: {}", path.display())))
-            .transpose()?;
-        let settings = amqp::Settings {
-            url: Secret::new(url.expose()),
-            ca,
-            namespace: namespace.clone(),
-            client_name: format!("roomsweep {}", worker_name()),
-        };
-        Ok(Self { settings, wanted })
-    }
-
-    pub async fn open_amqp(&self) -> Result<AmqpBroker, OpenError> {
-        AmqpBroker::open(&self.settings, &self.wanted).await
-    }
-
-    pub async fn open(&self) -> Result<Arc<dyn Broker>, OpenError> {
-        Ok(Arc::new(self.open_amqp().await?))
-    }
 }
 
 /// Host and process: tells replicas apart in results and in the broker's list of connections.

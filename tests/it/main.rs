@@ -12,5 +12,6 @@ mod edges_properties;
 mod edges_rig;
 mod edges_routing;
 mod edges_token;
+mod embedded;
 mod flow;
 mod support;

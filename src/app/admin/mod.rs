@@ -1,5 +1,7 @@
-//! The admin server: health, metrics and status over HTTP/1.1. It reads and answers; nothing here changes state.
+//! The admin server: health, metrics and status over HTTP/1.1, and a way in for jobs.
 
+mod gate;
+mod jobs;
 mod page;
 mod routes;
 mod server;
@@ -8,9 +10,15 @@ mod tests;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use gate::Exposure;
+
+use super::wire::Door;
+use crate::model::ids::ProviderName;
+use crate::model::secret::Secret;
 use crate::ports::clock::Clock;
 use crate::ports::meter::Meter;
 use crate::ports::readiness::Readiness;
@@ -25,6 +33,18 @@ pub struct AdminState {
     pub version: &'static str,
     /// The replica's name, as results carry it.
     pub worker: String,
+    pub intake: Intake,
+}
+
+/// Where jobs come in, and whose.
+#[derive(Clone)]
+pub struct Intake {
+    pub door: Door,
+    /// Jobs for others are refused.
+    pub providers: Arc<[ProviderName]>,
+    /// Opens the door to whoever shows it.
+    pub token: Option<Secret>,
+    pub exposure: Exposure,
 }
 
 /// Answers until `stop` resolves, then lets what is being answered finish. Stop it last: `/readyz` has to say 503 all

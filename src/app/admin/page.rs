@@ -23,6 +23,7 @@ dt {{ font-family: ui-monospace, monospace }}
 <dt><a href="/healthz">/healthz</a></dt><dd>whether the process answers</dd>
 <dt><a href="/readyz">/readyz</a></dt><dd>whether it is connected and at work</dd>
 <dt><a href="/api/status">/api/status</a></dt><dd>what it is doing, as JSON</dd>
+<dt>POST /api/jobs</dt><dd>takes one job or an array of them: 202 once they are durable</dd>
 </dl>
 </body>
 </html>

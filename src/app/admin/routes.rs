@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::{AdminState, page};
+use super::{AdminState, jobs, page};
 use crate::ports::meter::{Exposition, ProviderStatus, QueueLink};
 use crate::ports::readiness::ReadyState;
 
@@ -21,6 +21,8 @@ use crate::ports::readiness::ReadyState;
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// How long one request may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take until jobs are there and durable; a broker has 20 seconds to confirm.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub(super) fn router(state: AdminState) -> Router {
     let paths = Router::new()
@@ -31,13 +33,19 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/status", get(status))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(state);
-    limited(paths).layer(map_response(guarded))
+        .with_state(state.clone());
+    let jobs = limited_to(jobs::MAX_BODY, JOBS_TIMEOUT, jobs::routes(state));
+    limited(paths).merge(jobs).layer(map_response(guarded))
 }
 
 /// Bounds the time and the body of each request, announced or not.
 pub(super) fn limited(paths: Router) -> Router {
-    paths.layer(DefaultBodyLimit::max(MAX_BODY)).layer(from_fn(bounded))
+    limited_to(MAX_BODY, REQUEST_TIMEOUT, paths)
+}
+
+fn limited_to(bytes: usize, time: Duration, paths: Router) -> Router {
+    let bounded = move |request: Request, next: Next| bounded(bytes, time, request, next);
+    paths.layer(DefaultBodyLimit::max(bytes)).layer(from_fn(bounded))
 }
 
 async fn index(State(state): State<AdminState>) -> Response {
@@ -95,17 +103,17 @@ async fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is")
 }
 
-async fn wrong_method() -> Response {
+pub(super) async fn wrong_method() -> Response {
     plain(StatusCode::METHOD_NOT_ALLOWED, "this path answers other methods, see the Allow header")
 }
 
 /// Refuses what is too large and gives up on what takes too long.
-async fn bounded(request: Request, next: Next) -> Response {
+async fn bounded(bytes: usize, time: Duration, request: Request, next: Next) -> Response {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_BODY) {
+    if length.is_some_and(|length| length > bytes) {
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large");
     }
-    let answer = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    let answer = tokio::time::timeout(time, next.run(request)).await;
     answer.unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, "this took too long"))
 }
 
@@ -122,7 +130,7 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-fn plain(status: StatusCode, text: &str) -> Response {
+pub(super) fn plain(status: StatusCode, text: &str) -> Response {
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
 }
 

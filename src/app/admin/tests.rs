@@ -30,6 +30,12 @@ async fn start() -> Running {
         clock: Clock::system(),
         version: "1.2.3",
         worker: "host-1".to_owned(),
+        intake: Intake {
+            door: Door::default(),
+            providers: [ProviderName::parse("volcengine").unwrap()].into(),
+            token: None,
+            exposure: Exposure::Loopback,
+        },
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

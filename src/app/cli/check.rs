@@ -4,16 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::Context;
-use crate::app::config::{self, Config, Ledger, LedgerUrl, ProviderConfig, Queue};
-use crate::app::wire::{self, Opener};
+use crate::adapters::{amqp, sqlite};
+use crate::app::config::{self, Config, LedgerUrl, ProviderConfig, Queue};
+use crate::app::wire::{self, OpenError, Opener};
 use crate::pipeline::account::{Account, Common};
-use crate::ports::broker::Broker;
 use crate::provider::Call;
 
 /// Say of configuration, broker, topology, ledger, clock and credentials whether they are fit for work.
 ///
-/// One line each: ok, or what to do about it. Exit code 1 if any of them is not. The broker's queues are declared, as
-/// a worker would do it; no room is closed.
+/// One line each: ok, or what to do about it. Exit code 1 if any of them is not. The queues are made, as a worker
+/// would do it; no room is closed.
 ///
 /// Example:  roomsweep --config roomsweep.toml check
 #[derive(Debug, clap::Args)]
@@ -36,8 +36,8 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     let names: Vec<_> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     report.ok("configuration", &format!("providers: {}", names.join(", ")));
     if !args.config_only {
-        broker(&config, &mut report).await;
-        ledger(config.ledger.as_ref(), &mut report);
+        queue(&config, &mut report).await;
+        ledger(&config, &mut report);
         let common = wire::common(&config);
         for (provider, account) in config.providers.iter().zip(wire::accounts(&config, &common)?) {
             clock(provider, &account, &common, &mut report).await;
@@ -72,38 +72,46 @@ impl Report {
     }
 }
 
-async fn broker(config: &Config, report: &mut Report) {
-    use crate::adapters::amqp::OpenError;
-    let Queue::Amqp { url, namespace, .. } = &config.queue else {
-        return report.fail("broker", "queue.backend \"sqlite\" is not there yet: set it to \"amqp\"");
-    };
+async fn queue(config: &Config, report: &mut Report) {
     let opener = match Opener::of_worker(config) {
         Ok(opener) => opener,
         Err(error) => return report.fail("broker", &format!("{error:#}")),
     };
-    match opener.open_amqp().await {
-        Ok(broker) => {
+    match (&config.queue, opener.open().await) {
+        (Queue::Amqp { url, namespace, .. }, Ok(opened)) => {
             report.ok("broker", &url.to_string());
             report.ok("topology", &format!("all queues and exchanges under {namespace:?} are there"));
-            broker.close().await;
+            opened.broker.close().await;
         }
-        Err(OpenError::Unreachable(reason)) => {
+        (Queue::Sqlite { path }, Ok(opened)) => {
+            report.ok("queue file", &format!("{} can be worked on", path.display()));
+            opened.broker.close().await;
+        }
+        (Queue::Amqp { url, .. }, Err(OpenError::Amqp(amqp::OpenError::Unreachable(reason)))) => {
             report.fail("broker", &format!("{url}: {reason}; is it running, and are queue.url's user and host right?"));
         }
-        Err(error @ OpenError::Topology { .. }) => {
+        (Queue::Amqp { url, .. }, Err(error)) => {
             report.ok("broker", &url.to_string());
             report.fail(
                 "topology",
                 &format!("{error}; delete it by hand if nothing in it is needed, or change queue.namespace"),
             );
         }
+        // Somebody at work on it shows better than any check that it is fit.
+        (Queue::Sqlite { path }, Err(OpenError::Sqlite(sqlite::OpenError::Busy { .. }))) => {
+            report.ok("queue file", &format!("{}: a worker or a sweep is at work on it", path.display()));
+        }
+        (Queue::Sqlite { .. }, Err(error)) => report.fail("queue file", &error.to_string()),
     }
 }
 
-fn ledger(ledger: Option<&Ledger>, report: &mut Report) {
-    match ledger.map(|ledger| &ledger.url) {
-        None => report.ok("ledger", "none configured"),
-        Some(LedgerUrl::Postgres(_) | LedgerUrl::Sqlite(_)) => {
+fn ledger(config: &Config, report: &mut Report) {
+    match (config.ledger.as_ref().map(|ledger| &ledger.url), &config.queue) {
+        (Some(LedgerUrl::Sqlite(ledger)), Queue::Sqlite { path }) if ledger == path => {
+            report.ok("ledger", "results stand in the queue file");
+        }
+        (None, _) => report.ok("ledger", "none configured"),
+        (Some(LedgerUrl::Postgres(_) | LedgerUrl::Sqlite(_)), _) => {
             report.untried("ledger", "configured; nothing writes to it yet, results wait in the ledger queue");
         }
     }

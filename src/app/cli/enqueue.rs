@@ -1,29 +1,23 @@
 //! `enqueue`: publish jobs, each confirmed.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::input::{self, Fill, InputError, Terms};
 use super::{Context, USAGE};
-use crate::adapters::amqp::{Entrance, OpenError};
 use crate::app::config;
-use crate::app::wire::Opener;
+use crate::app::wire::{Entrance, Opener, Remedy};
 use crate::model::decode::parse_time;
 use crate::model::ids::{AppId, BatchId, JobId, ProviderName};
 use crate::model::job::{DismissJob, Lane};
-use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::broker::BrokerError;
 
-/// So many jobs may wait for their confirm at a time.
-const UNDER_WAY: usize = 512;
-
-/// Put dismiss jobs into the queue, each confirmed by the broker.
+/// Put dismiss jobs into the queue, each confirmed by the broker, or all at once into the embedded queue.
 ///
 /// FILE holds JSON lines of jobs, CSV with a header of job fields (room_id, app_id, …), or, with --provider and --app,
 /// one room ID a line. A bad row is named by its line, and then nothing of the file is published.
@@ -91,25 +85,26 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         }
     };
     let opener = Opener::of_producer(&config.queue, config.providers)?;
-    let broker = match opener.open_amqp().await {
-        Ok(broker) => broker,
-        Err(error @ OpenError::Topology { .. }) => {
-            eprintln!("roomsweep: {error}; nothing was published");
-            return Ok(ExitCode::from(USAGE));
-        }
-        Err(error @ OpenError::Unreachable(_)) => {
-            return Err(anyhow::Error::new(error).context("nothing was published"));
-        }
+    let opened = match opener.open().await {
+        Ok(opened) => opened,
+        Err(error) => match error.remedy() {
+            Remedy::Operator => {
+                eprintln!("roomsweep: {error}; nothing was published");
+                return Ok(ExitCode::from(USAGE));
+            }
+            Remedy::ThisMachine | Remedy::Time => {
+                return Err(anyhow::Error::new(error).context("nothing was published"));
+            }
+        },
     };
-    let entrance = broker.entrance().await?;
     let tally = tokio::select! {
-        tally = publish(&entrance, &jobs, &args) => tally,
+        tally = publish(&opened.entrance, &jobs, &args) => tally?,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
             return Ok(ExitCode::from(130));
         }
     };
-    broker.close().await;
+    opened.broker.close().await;
     Ok(tally.report(&args))
 }
 
@@ -127,17 +122,10 @@ fn read(args: &Args, providers: &[ProviderName]) -> Result<Vec<DismissJob>, Inpu
     let mut fresh_id = || JobId::parse(Uuid::now_v7().to_string()).expect("a UUID is a job ID");
     let known = (!providers.is_empty()).then_some(providers);
     let terms = Terms { fill: &fill, known, fresh_id: &mut fresh_id };
-    let Some(path) = &args.file else {
-        return input::rooms(&args.room, terms);
-    };
-    let name = path.display().to_string();
-    let source: Box<dyn BufRead> = if name == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        let file = File::open(path).map_err(|source| InputError::Read { name: name.clone(), source })?;
-        Box::new(BufReader::new(file))
-    };
-    input::read(source, if name == "-" { "standard input" } else { &name }, terms)
+    match &args.file {
+        Some(path) => input::read_file(path, terms),
+        None => input::rooms(&args.room, terms),
+    }
 }
 
 #[derive(Default)]
@@ -147,12 +135,10 @@ struct Tally {
     reason: Option<BrokerError>,
 }
 
-async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Tally {
+async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Result<Tally, BrokerError> {
     let live = !args.json && std::io::stderr().is_terminal();
-    let mut published =
-        stream::iter(jobs).map(|job| async move { (job, entrance.enqueue(job).await) }).buffered(UNDER_WAY);
     let mut tally = Tally::default();
-    while let Some((job, outcome)) = published.next().await {
+    let note = |job: &DismissJob, outcome: Result<(), BrokerError>| {
         let state = if outcome.is_ok() { "confirmed" } else { "failed" };
         if args.json {
             println!("{}", json!({"job_id": job.job_id, "state": state}));
@@ -167,11 +153,12 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Tally
         if live && tally.confirmed % 256 == 0 {
             eprint!("\r{} of {} confirmed", tally.confirmed, jobs.len());
         }
-    }
+    };
+    entrance.put(jobs, note).await?;
     if live {
         eprint!("\r\x1b[K");
     }
-    tally
+    Ok(tally)
 }
 
 impl Tally {

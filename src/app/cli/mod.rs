@@ -1,10 +1,14 @@
 //! The commands: one file each.
 
 mod check;
+mod demo;
 mod enqueue;
 pub mod input;
+mod progress;
 mod sandbox;
 pub mod schema;
+mod signals;
+mod sweep;
 mod worker;
 
 use std::path::PathBuf;
@@ -26,7 +30,7 @@ struct Cli {
     /// Configuration file; ./roomsweep.toml if it is there. ROOMSWEEP__SECTION__KEY overrides single keys.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How log lines are written to stderr; their level is set by RUST_LOG (default: info).
+    /// How log lines are written to stderr; their level is set by RUST_LOG (default: info; sweep and demo: warn).
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -35,11 +39,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Sweep(sweep::Args),
     Worker(worker::Args),
     Enqueue(enqueue::Args),
     Check(check::Args),
     Schema(schema::Args),
     Sandbox(sandbox::Args),
+}
+
+impl Command {
+    /// Beside a progress bar, only what somebody must see.
+    fn default_level(&self) -> &'static str {
+        match self {
+            Command::Demo(_) | Command::Sweep(_) => "warn",
+            Command::Worker(_) | Command::Enqueue(_) | Command::Check(_) | Command::Schema(_) | Command::Sandbox(_) => {
+                "info"
+            }
+        }
+    }
 }
 
 /// What every command is given.
@@ -52,7 +70,8 @@ pub struct Context {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = Environment::of_process();
-    if let Err(error) = telemetry::init(cli.log_format, env.get("RUST_LOG"), env.get("NO_COLOR")) {
+    let level = env.filled("RUST_LOG").unwrap_or(cli.command.default_level());
+    if let Err(error) = telemetry::init(cli.log_format, Some(level), env.get("NO_COLOR")) {
         eprintln!("roomsweep: logging: {error:#}");
         return ExitCode::from(USAGE);
     }
@@ -76,6 +95,8 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Sweep(args) => sweep::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,
         Command::Enqueue(args) => enqueue::run(args, context).await,
         Command::Check(args) => check::run(args, context).await,

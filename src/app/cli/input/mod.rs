@@ -6,7 +6,9 @@ mod lines;
 mod row;
 
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -85,6 +87,18 @@ fn listed(faults: &[RowFault], total: usize) -> String {
         text.push_str(&format!("\n  … and {} more", total - faults.len()));
     }
     text
+}
+
+/// Reads the file at `path`, or standard input where that is `-`.
+pub fn read_file(path: &Path, terms: Terms<'_>) -> Result<Vec<DismissJob>, InputError> {
+    if path == Path::new("-") {
+        return read(io::stdin().lock(), "standard input", terms);
+    }
+    let name = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => read(BufReader::new(file), &name, terms),
+        Err(source) => Err(InputError::Read { name, source }),
+    }
 }
 
 /// Reads a whole file; `name` is its path (its extension tells the format) or what else errors are to call it.

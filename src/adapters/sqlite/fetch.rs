@@ -1,0 +1,104 @@
+//! Taking jobs into hand, and counting those that wait.
+
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+
+use super::fault::broker;
+use super::receipt::SqliteReceipt;
+use super::row::{Rank, number};
+use super::store::{Hold, Store};
+use super::writer::Desk;
+use crate::model::ids::ProviderName;
+use crate::model::job::Lane;
+use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message};
+
+/// A job in hand.
+pub struct Taken {
+    hold: Hold,
+    message: Message,
+    tag: Option<String>,
+}
+
+impl Taken {
+    pub fn seq(&self) -> i64 {
+        self.hold.seq
+    }
+
+    pub fn deliver(self, key: LaneKey, desk: &Desk) -> Delivery {
+        let receipt = SqliteReceipt { hold: self.hold, tag: self.tag, desk: desk.clone() };
+        Delivery::new(self.message, Some(key), Box::new(receipt))
+    }
+}
+
+type Row = (i64, String, Option<String>, Vec<u8>, Option<String>);
+
+/// Both halves follow the index: jobs without a time are in the order of their coming, the others in that of their time.
+const NEXT: &str = "SELECT seq, job_id, tag, body, progress FROM (
+      SELECT * FROM (SELECT * FROM job WHERE provider = ?1 AND lane = ?2 AND rank = ?3 AND available_at = 0
+        AND seq NOT IN (SELECT value FROM json_each(?5)) ORDER BY seq LIMIT ?6)
+      UNION ALL
+      SELECT * FROM (SELECT * FROM job WHERE provider = ?1 AND lane = ?2 AND rank = ?3
+        AND available_at > 0 AND available_at <= ?4
+        AND seq NOT IN (SELECT value FROM json_each(?5)) ORDER BY available_at, seq LIMIT ?6)
+    ) ORDER BY seq LIMIT ?6";
+
+/// Takes up to `many` of a provider's jobs that are available now, the best of their lane and rank.
+pub async fn take(
+    store: &Arc<Store>,
+    provider: &ProviderName,
+    (lane, rank): (Lane, Rank),
+    many: usize,
+) -> Result<Vec<Taken>, BrokerError> {
+    let mut connection = store.read().await?;
+    let query = sqlx::query_as::<_, Row>(NEXT).bind(provider.as_str()).bind(number(lane)).bind(rank.number());
+    let query = query.bind(store.clock.now().as_millisecond()).bind(store.in_hand());
+    let query = query.bind(i64::try_from(many).unwrap_or(i64::MAX));
+    let rows = query.fetch_all(&mut *connection).await.map_err(|error| broker(&error))?;
+    Ok(rows.into_iter().filter_map(|row| read(store, row)).collect())
+}
+
+fn read(store: &Arc<Store>, (seq, job_id, tag, body, progress): Row) -> Option<Taken> {
+    let hold = store.hold(seq)?;
+    let message = Message {
+        body: body.into(),
+        message_id: Some(job_id),
+        correlation_id: None,
+        reply_to: None,
+        traceparent: None,
+        progress: progress.and_then(|json| serde_json::from_str(&json).ok()),
+        ended: None,
+    };
+    Some(Taken { hold, message, tag })
+}
+
+/// When the next of a provider's jobs comes due, in milliseconds.
+pub async fn next_due(store: &Store, provider: &ProviderName) -> Result<Option<i64>, BrokerError> {
+    let next = "SELECT available_at FROM job WHERE provider = ? AND available_at > ? AND available_at > 0
+        ORDER BY available_at LIMIT 1";
+    let query = sqlx::query_scalar(next).bind(provider.as_str()).bind(store.clock.now().as_millisecond());
+    query.fetch_optional(&mut *store.read().await?).await.map_err(|error| broker(&error))
+}
+
+/// How many of a lane could be taken now.
+pub async fn waiting(store: &Store, lane: &LaneKey) -> Result<u64, BrokerError> {
+    let mut connection = store.read().await?;
+    let count = "SELECT count(*) FROM job WHERE provider = ? AND lane = ? AND available_at <= ?
+        AND seq NOT IN (SELECT value FROM json_each(?))";
+    let query = sqlx::query_scalar::<_, i64>(count).bind(lane.provider.as_str()).bind(number(lane.lane));
+    let query = query.bind(store.clock.now().as_millisecond()).bind(store.in_hand());
+    query.fetch_one(&mut *connection).await.map(i64::unsigned_abs).map_err(|error| broker(&error))
+}
+
+/// How many of all jobs wait for their time.
+pub async fn deferred(store: &Store) -> Result<u64, BrokerError> {
+    let count = "SELECT count(*) FROM job WHERE available_at > ? AND available_at > 0";
+    let query = sqlx::query_scalar::<_, i64>(count).bind(store.clock.now().as_millisecond());
+    query.fetch_one(&mut *store.read().await?).await.map(i64::unsigned_abs).map_err(|error| broker(&error))
+}
+
+/// Changes with every commit of whatever connection but this one.
+pub async fn version(connection: &mut SqliteConnection) -> Result<i64, BrokerError> {
+    let version = sqlx::query_scalar("PRAGMA data_version");
+    version.fetch_one(connection).await.map_err(|error| broker(&error))
+}

@@ -1,0 +1,36 @@
+//! What a sweep came to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::follow::{self, Follow};
+use crate::adapters::sqlite::Sweep;
+use crate::app::cli::progress::per_second;
+
+/// What the run that just ended did by itself.
+pub struct Run {
+    pub settled: u64,
+    pub took: Duration,
+}
+
+/// Totals by outcome, how fast it was, and what failed.
+pub fn print(sweep: &Sweep, follow: &Follow, run: &Run, results: Option<&Path>) {
+    let outcomes: Vec<String> = follow.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    println!("{} rooms: {}", sweep.total, outcomes.join(", "));
+    let took = humantime::format_duration(Duration::from_millis(run.took.as_millis() as u64 / 100 * 100));
+    let rate = per_second(run.settled, run.took);
+    println!("{} settled in {took}, {rate:.1} a second; {} retries", run.settled, follow.retries);
+    if follow.failed > 0 {
+        println!("{} rooms may still be open:", follow.failed);
+        for failure in &follow.failures {
+            println!("  {}", follow::line(failure));
+        }
+        let more = follow.failed.saturating_sub(follow.failures.len() as u64);
+        if more > 0 {
+            println!("  … and {more} more");
+        }
+    }
+    if let Some(path) = results {
+        println!("results: {}", path.display());
+    }
+}

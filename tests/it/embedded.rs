@@ -1,0 +1,176 @@
+//! The embedded queue as a user meets it: no broker anywhere.
+
+mod demo;
+mod intake;
+mod resume;
+mod sweep;
+mod worker;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use sqlx::{Connection, SqliteConnection};
+use tempfile::TempDir;
+
+use crate::support::eventually;
+use crate::support::sandbox::Sandbox;
+
+const UNLIMITED: [&str; 4] = ["--qps-volcengine", "unlimited", "--qps-huawei", "unlimited"];
+
+/// For whatever a busy machine may take a while for.
+const SOON: Duration = Duration::from_secs(60);
+
+/// What a command said, and its exit code.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// A directory where commands are run one after another, and the clouds that they reach.
+struct Desk {
+    directory: TempDir,
+    sandbox: Sandbox,
+}
+
+/// A command that runs.
+struct Running {
+    child: Child,
+    name: String,
+    directory: PathBuf,
+}
+
+impl Desk {
+    /// Two providers without a quota worth the name, whatever `more` says beside.
+    async fn new(more: &str) -> Self {
+        let sandbox = Sandbox::start(&UNLIMITED).await;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let endpoint = sandbox.endpoint();
+        let tables: String = ["volcengine", "huawei"]
+            .map(|name| {
+                format!(
+                    "[providers.{name}]\nkind = '{name}'\nendpoint = '{endpoint}'\naccess_key_id = 'sandbox-ak'\n\
+                     secret_access_key = 'sandbox-sk'\nqps = 1000\ntimeout = '5s'\n"
+                )
+            })
+            .concat();
+        let configuration = format!(
+            "{tables}project_id = 'sandbox-project'\n[retry]\ninitial = '20ms'\nmax = '50ms'\nmax_attempts = 3\n{more}"
+        );
+        fs::write(directory.path().join("roomsweep.toml"), configuration).expect("written");
+        Self { directory, sandbox }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("written");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// A file of rooms for `--provider volcengine --app app`.
+    fn rooms(&self, rooms: impl IntoIterator<Item = String>) {
+        let rooms: Vec<String> = rooms.into_iter().collect();
+        self.write("rooms.txt", &rooms.join("\n"));
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let name = arguments.join(" ");
+        let file = |kind: &str| File::create(self.path(kind)).expect("a file for its output");
+        let child = Command::new(env!("CARGO_BIN_EXE_roomsweep"))
+            .args(arguments)
+            .env_clear()
+            .env("RUST_BACKTRACE", "1")
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .expect("the built program starts");
+        Running { child, name, directory: self.directory.path().to_owned() }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Said {
+        self.start(arguments).ended().await
+    }
+
+    /// `sweep rooms.txt` with what it needs, and `more`.
+    async fn sweep(&self, more: &[&str]) -> Said {
+        self.run(&sweep_arguments(more)).await
+    }
+
+    /// The result lines of a file.
+    fn results(&self, name: &str) -> Vec<Value> {
+        self.read(name).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// The rooms that are settled, in the file itself; a room as often as it has results.
+    async fn settled(&self) -> Vec<String> {
+        let url = format!("sqlite://{}?mode=ro", self.path("roomsweep.db").display());
+        let mut connection = SqliteConnection::connect(&url).await.expect("the queue's file");
+        sqlx::query_scalar("SELECT room_id FROM result").fetch_all(&mut connection).await.expect("its results")
+    }
+
+    /// How often each room was asked for at the clouds.
+    async fn requests(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for request in self.sandbox.requests().await {
+            *counts.entry(request["room_id"].as_str().expect("a room").to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    async fn request_count(&self) -> u64 {
+        self.sandbox.stats().await["requests"].as_u64().expect("a number")
+    }
+}
+
+fn sweep_arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["sweep", "rooms.txt", "--provider", "volcengine", "--app", "app"][..], more].concat()
+}
+
+impl Running {
+    async fn ended(mut self) -> Said {
+        let child = &mut self.child;
+        let ended = || std::future::ready(child.try_wait().expect("our own child"));
+        let status = eventually(&format!("the end of {}", self.name), SOON * 2, ended).await;
+        let read = |name: &str| fs::read_to_string(self.directory.join(name)).expect("its output");
+        Said { code: status.code(), out: read("stdout"), err: read("stderr") }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("our own child");
+    }
+
+    /// Whether it is still at work.
+    fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+
+    /// `kill -9`, and gone when it returns.
+    fn kill(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = fs::read_to_string(self.directory.join("stderr")).unwrap_or_default();
+            eprintln!("--- stderr of {}:\n{said}---", self.name);
+        }
+    }
+}
