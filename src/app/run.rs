@@ -77,7 +77,7 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            tracing::error!(%error, "cannot work with this {}: nothing was changed", opener.kind());
+            tracing::error!(%error, "cannot work with this {}", opener.kind());
             Ok(match error.remedy() {
                 Remedy::Operator => ExitCode::from(2),
                 Remedy::ThisMachine | Remedy::Time => ExitCode::FAILURE,

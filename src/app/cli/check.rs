@@ -10,10 +10,11 @@ use crate::app::wire::{self, OpenError, Opener};
 use crate::pipeline::account::{Account, Common};
 use crate::provider::Call;
 
-/// Say of configuration, broker, topology, ledger, clock and credentials whether they are fit for work.
+/// Say of configuration, broker, topology, ledger, clock and credentials whether they are fit for
+/// work.
 ///
-/// One line each: ok, or what to do about it. Exit code 1 if any of them is not. The queues are made, as a worker
-/// would do it; no room is closed.
+/// One line each: ok, or what to do about it. Exit code 1 if any of them is not. The queues are
+/// made, as a worker would do it; no room is closed.
 ///
 /// Example:  roomsweep --config roomsweep.toml check
 #[derive(Debug, clap::Args)]

@@ -28,9 +28,10 @@ use stage::{Clouds, Folder};
 
 /// See it all work: 600 rooms are closed at stand-ins for both clouds, on this machine alone.
 ///
-/// The sandbox checks every signature and keeps the quotas; some rooms fail, throttle or are gone. The embedded queue,
-/// the sender and the admin port are those that a worker has. Everything is on loopback, on ports that are free, and in
-/// a temporary folder that goes at the end. It takes about 15 seconds. Exit code 0 if the sandbox saw what we say.
+/// The sandbox checks every signature and keeps the quotas; some rooms fail, throttle or are gone.
+/// The embedded queue, the sender and the admin port are those that a worker has. Everything is on
+/// loopback, on ports that are free, and in a temporary folder that goes at the end. It takes about
+/// 15 seconds. Exit code 0 if the sandbox saw what we say.
 ///
 /// Example:  roomsweep demo
 #[derive(Debug, clap::Args)]

@@ -17,13 +17,15 @@ use crate::model::ids::{AppId, BatchId, JobId, ProviderName};
 use crate::model::job::{DismissJob, Lane};
 use crate::ports::broker::BrokerError;
 
-/// Put dismiss jobs into the queue, each confirmed by the broker, or all at once into the embedded queue.
+/// Put dismiss jobs into the queue, each confirmed by the broker, or all at once into the embedded
+/// queue.
 ///
-/// FILE holds JSON lines of jobs, CSV with a header of job fields (room_id, app_id, …), or, with --provider and --app,
-/// one room ID a line. A bad row is named by its line, and then nothing of the file is published.
+/// FILE holds JSON lines of jobs, CSV with a header of job fields (room_id, app_id, …), or, with
+/// --provider and --app, one room ID a line. A bad row is named by its line, and then nothing of
+/// the file is published.
 ///
-/// With --batch the job IDs are derived from batch, provider, app and room: running the same command again after a
-/// failure publishes the same jobs, not new ones.
+/// With --batch the job IDs are derived from batch, provider, app and room: running the same
+/// command again after a failure publishes the same jobs, not new ones.
 ///
 /// Examples:
 ///   roomsweep enqueue rooms.csv --batch incident-42 --lane urgent --reason "abuse report"

@@ -27,14 +27,15 @@ use ask::Answer;
 use follow::Follow;
 use plan::Plan;
 
-/// Close every room of a file, without a broker: put them into the embedded queue, dismiss them all, tell what became
-/// of each.
+/// Close every room of a file, without a broker: put them into the embedded queue, dismiss them
+/// all, tell what became of each.
 ///
-/// FILE holds CSV with a header of job fields (room_id, app_id, …), JSON lines of jobs, or, with --provider and --app,
-/// one room ID a line. A bad row is named by its line, and then nothing is sent. A room that stands twice is sent once.
+/// FILE holds CSV with a header of job fields (room_id, app_id, …), JSON lines of jobs, or, with
+/// --provider and --app, one room ID a line. A bad row is named by its line, and then nothing is
+/// sent. A room that stands twice is sent once.
 ///
-/// Interrupted by whatever, the same command on the same file goes on where it stopped, and sends nothing again that was
-/// settled. Exit code 0 only if every room ended dismissed or already_gone.
+/// Interrupted by whatever, the same command on the same file goes on where it stopped, and sends
+/// nothing again that was settled. Exit code 0 only if every room ended dismissed or already_gone.
 ///
 /// Examples:
 ///   roomsweep sweep rooms.csv --dry-run

@@ -7,8 +7,8 @@ use crate::app::{config, run};
 
 /// Consume dismiss jobs until SIGTERM or SIGINT, then drain.
 ///
-/// Any number of workers may run against the same queues: for each provider one of them sends, the others stand by.
-/// Metrics, health and status are served on `admin.listen` (127.0.0.1:9464).
+/// Any number of workers may run against the same queues: for each provider one of them sends, the
+/// others stand by. Metrics, health and status are served on `admin.listen` (127.0.0.1:9464).
 ///
 /// Example:  roomsweep --config roomsweep.toml --log-format json worker
 #[derive(Debug, clap::Args)]
