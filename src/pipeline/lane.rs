@@ -155,7 +155,7 @@ impl Lane {
     fn landed(&mut self, landing: Landing) -> Result<(), BrokerError> {
         match self.settled(landing) {
             Err(BrokerError::Refused(what)) => {
-                tracing::error!(provider = %self.account.name, what, "the queue takes no more");
+                tracing::debug!(provider = %self.account.name, what, "the queue takes no more");
                 self.account.health.observe(Role::Ordinary, Event::Refused(SuspensionReason::Results));
                 Ok(())
             }
