@@ -2,17 +2,25 @@
 
 mod rules;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lapin::BasicProperties;
 use roomsweep::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
 use roomsweep::adapters::amqp::{AmqpBroker, Settings};
-use roomsweep::model::ids::ProviderName;
+use roomsweep::adapters::sqlite::{Part, SqliteQueue};
+use roomsweep::model::decode::decode;
+use roomsweep::model::ids::{JobId, ProviderName};
 use roomsweep::model::secret::Secret;
-use roomsweep::ports::broker::Broker;
+use roomsweep::ports::broker::{Broker, LaneKey};
+use roomsweep::ports::clock::Clock;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use tempfile::TempDir;
 
-use crate::edges_rig::SOON;
+use crate::edges_rig::{SOON, job};
 use crate::support::rabbit::{Namespace, Published, URL};
 
 /// Providers whose lanes are there.
@@ -24,8 +32,8 @@ trait House: Sync {
     /// A connection of its own each time, as another replica has.
     async fn open(&self) -> Arc<dyn Broker>;
 
-    /// Puts a job into the intake, as a producer does.
-    async fn submit(&self, body: &[u8], message_id: &str);
+    /// Puts a job into a lane, behind those that are there.
+    async fn put(&self, broker: &Arc<dyn Broker>, lane: &LaneKey, room: &str);
 
     /// Takes the next results out: how each is filed, and its body. Panics if they do not come.
     async fn results(&self, many: usize) -> Vec<(String, Vec<u8>)>;
@@ -39,6 +47,13 @@ struct RabbitMq(Namespace);
 impl RabbitMq {
     async fn new() -> Self {
         Self(Namespace::new(&PROVIDERS).await)
+    }
+
+    /// Puts a job into the intake, as a producer does.
+    async fn submit(&self, body: &[u8], message_id: &str) {
+        let properties = BasicProperties::default().with_message_id(message_id.into());
+        let published = self.0.publish("", &self.0.of("jobs"), body, properties).await;
+        assert_eq!(published, Published::Confirmed);
     }
 
     async fn take(&self, queue: &str, many: usize) -> Vec<(String, Vec<u8>)> {
@@ -64,10 +79,12 @@ impl House for RabbitMq {
         Arc::new(broker.expect("a broker"))
     }
 
-    async fn submit(&self, body: &[u8], message_id: &str) {
-        let properties = BasicProperties::default().with_message_id(message_id.into());
-        let published = self.0.publish("", &self.0.of("jobs"), body, properties).await;
-        assert_eq!(published, Published::Confirmed);
+    /// By the way of the intake.
+    async fn put(&self, broker: &Arc<dyn Broker>, lane: &LaneKey, room: &str) {
+        let mut intake = broker.intake().await.unwrap();
+        self.submit(&job("volcengine", room), room).await;
+        rules::take(&mut *intake).await.forward(lane).await.unwrap();
+        intake.stop().await.unwrap();
     }
 
     async fn results(&self, many: usize) -> Vec<(String, Vec<u8>)> {
@@ -91,8 +108,59 @@ macro_rules! keeps {
     };
 }
 
+/// A file, and a process beside the sender that puts jobs in and looks.
+struct Sqlite {
+    path: PathBuf,
+    beside: SqliteQueue,
+    /// How many results and dead letters were looked at before.
+    seen: Mutex<HashMap<&'static str, usize>>,
+    _directory: TempDir,
+}
+
+impl Sqlite {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("queue.db");
+        let beside = SqliteQueue::open(&path, Part::Beside, Clock::system()).await.expect("a file");
+        Self { path, beside, seen: Mutex::default(), _directory: directory }
+    }
+
+    async fn take(&self, table: &'static str, column: &str, many: usize) -> Vec<(String, Vec<u8>)> {
+        let mut file = SqliteConnectOptions::new().filename(&self.path).connect().await.unwrap();
+        let all = format!("SELECT provider || '.' || outcome, CAST({column} AS BLOB) FROM {table} ORDER BY seq");
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(&all).fetch_all(&mut file).await.unwrap();
+        let mut seen = self.seen.lock().unwrap();
+        let seen = seen.entry(table).or_default();
+        let new = rows[*seen..].to_vec();
+        *seen = rows.len();
+        assert_eq!(new.len(), many, "{table}");
+        new
+    }
+}
+
+#[async_trait]
+impl House for Sqlite {
+    async fn open(&self) -> Arc<dyn Broker> {
+        Arc::new(SqliteQueue::open(&self.path, Part::Sender, Clock::system()).await.expect("the file"))
+    }
+
+    async fn put(&self, _broker: &Arc<dyn Broker>, lane: &LaneKey, room: &str) {
+        let mut job = decode(&job("volcengine", room), &JobId::parse(room).unwrap()).unwrap();
+        job.lane = lane.lane;
+        self.beside.enqueue(&[job], None).await.unwrap();
+    }
+
+    async fn results(&self, many: usize) -> Vec<(String, Vec<u8>)> {
+        self.take("result", "json", many).await
+    }
+
+    async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)> {
+        self.take("dead", "body", many).await
+    }
+}
+
 mod rabbitmq {
-    use super::{RabbitMq, rules};
+    use super::{RabbitMq, job, rules};
 
     keeps! { RabbitMq:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
@@ -107,6 +175,38 @@ mod rabbitmq {
         one_leads_at_a_time_and_the_next_one_when_it_leaves
         what_waits_is_counted_and_what_is_in_hand_is_not
         only_lanes_that_are_there_are_known
+        a_closed_connection_gives_nothing_more
+    }
+
+    #[tokio::test]
+    async fn the_intake_hands_out_what_was_sent_and_from_no_lane() {
+        let house = RabbitMq::new().await;
+        let broker = super::House::open(&house).await;
+        let body = [b"\n ".as_slice(), &job("volcengine", "a")].concat();
+        house.submit(&body, "the-id").await;
+        let mut intake = broker.intake().await.unwrap();
+        let delivery = rules::take(&mut *intake).await;
+        assert_eq!((&delivery.origin, &delivery.message.progress), (&None, &None));
+        assert_eq!((&delivery.message.body[..], delivery.message.message_id.as_deref()), (&body[..], Some("the-id")));
+        assert!(intake.best().is_none(), "it is there once");
+    }
+}
+
+mod sqlite {
+    use super::{Sqlite, rules};
+
+    // One sender has the whole file: there is no second one to lead, and no lane that only another one knows.
+    keeps! { Sqlite:
+        a_forwarded_job_reaches_its_lane_as_it_was_sent
+        retries_go_before_new_jobs_and_urgent_before_bulk
+        a_deferred_job_comes_back_when_it_is_due_with_its_progress
+        a_settled_job_has_its_result_and_is_gone
+        a_released_job_comes_back_untouched
+        a_stopped_source_gives_back_what_it_holds_and_no_more
+        a_dropped_delivery_comes_back_when_the_connection_ends
+        what_is_held_too_long_goes_back
+        a_pull_takes_the_best_job_and_no_other
+        what_waits_is_counted_and_what_is_in_hand_is_not
         a_closed_connection_gives_nothing_more
     }
 }

@@ -14,6 +14,8 @@ mod row;
 mod source;
 mod store;
 mod sweeps;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;

@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The longest sleep until a job comes due: wall clocks are set.
 const NAP: Duration = Duration::from_secs(1);
 
-/// Notices what other processes write, for as long as the file is open.
+/// Notices what other processes write, and lets them, for as long as the file is open.
 pub fn watch(store: &Arc<Store>) {
     let store = Arc::downgrade(store);
     tokio::spawn(async move {
@@ -37,6 +37,7 @@ pub fn watch(store: &Arc<Store>) {
                 Err(error) => tracing::debug!(%error, "watching the queue's file"),
             }
             drop(connection);
+            store.tidy().await;
             drop(store);
             tokio::time::sleep(POLL).await;
         }

@@ -42,6 +42,15 @@ impl Store {
         self.write.lock().await
     }
 
+    /// Undoes a transaction that was given up half-way: left open, it would keep other processes from writing.
+    pub async fn tidy(&self) {
+        if let Ok(mut write) = self.write.try_lock()
+            && write.state == State::Begun
+        {
+            write.undo().await;
+        }
+    }
+
     /// Waits for its turn to read. Jobs are taken into hand only under it: so none is taken twice.
     pub async fn read(&self) -> Result<Reading<'_>, BrokerError> {
         let guard = self.read.lock().await;
