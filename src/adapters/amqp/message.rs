@@ -67,15 +67,7 @@ fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
 /// The properties with which a job is published on: the producer's own, cleaned of what would drop, break or fan it
 /// out (`user_id`, `expiration`, `CC`, `BCC`, `x-death`), with its progress and a message ID.
 pub fn onward(original: &BasicProperties, message: &Message) -> BasicProperties {
-    let mut headers = foreign(original);
-    if let Some(progress) = &message.progress {
-        headers.insert(PROGRESS.into(), AMQPValue::LongString(encode(progress.clone()).into()));
-    }
-    let properties = carried(original).with_headers(headers);
-    match &message.message_id {
-        Some(id) => properties.with_message_id(id.as_str().into()),
-        None => properties,
-    }
+    travelling(original, message, foreign(original))
 }
 
 /// The properties of a dead letter: the producer's own, and why it is here.
@@ -85,6 +77,10 @@ pub fn dead(original: &BasicProperties, message: &Message, result: &DismissResul
     headers.insert("x-outcome".into(), AMQPValue::LongString(result.outcome.as_str().into()));
     headers.insert("x-error".into(), AMQPValue::LongString(error.into()));
     headers.insert("x-job-id".into(), AMQPValue::LongString(result.job_id.as_str().into()));
+    travelling(original, message, headers)
+}
+
+fn travelling(original: &BasicProperties, message: &Message, mut headers: FieldTable) -> BasicProperties {
     if let Some(progress) = &message.progress {
         headers.insert(PROGRESS.into(), AMQPValue::LongString(encode(progress.clone()).into()));
     }
