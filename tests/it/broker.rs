@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use lapin::BasicProperties;
 use roomsweep::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
 use roomsweep::adapters::amqp::{AmqpBroker, Settings};
+use roomsweep::adapters::memory::MemoryQueue;
 use roomsweep::adapters::sqlite::{Part, SqliteQueue};
 use roomsweep::model::decode::decode;
 use roomsweep::model::ids::{JobId, ProviderName};
@@ -189,6 +190,59 @@ mod rabbitmq {
         assert_eq!((&delivery.origin, &delivery.message.progress), (&None, &None));
         assert_eq!((&delivery.message.body[..], delivery.message.message_id.as_deref()), (&body[..], Some("the-id")));
         assert!(intake.best().is_none(), "it is there once");
+    }
+}
+
+/// A queue in memory.
+struct Memory(MemoryQueue);
+
+impl Memory {
+    async fn new() -> Self {
+        let providers = PROVIDERS.map(|name| ProviderName::parse(name).unwrap()).to_vec();
+        Self(MemoryQueue::new(providers, Clock::system()))
+    }
+}
+
+#[async_trait]
+impl House for Memory {
+    async fn open(&self) -> Arc<dyn Broker> {
+        Arc::new(self.0.connect())
+    }
+
+    async fn put(&self, _broker: &Arc<dyn Broker>, lane: &LaneKey, room: &str) {
+        self.0.put(Some(lane.clone()), job("volcengine", room), Some(room.to_owned()));
+    }
+
+    async fn results(&self, many: usize) -> Vec<(String, Vec<u8>)> {
+        let results = self.0.results();
+        assert_eq!(results.len(), many);
+        results
+    }
+
+    async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)> {
+        let dead = self.0.dead();
+        assert_eq!(dead.len(), many);
+        dead
+    }
+}
+
+mod memory {
+    use super::{Memory, rules};
+
+    keeps! { Memory:
+        a_forwarded_job_reaches_its_lane_as_it_was_sent
+        retries_go_before_new_jobs_and_urgent_before_bulk
+        a_deferred_job_comes_back_when_it_is_due_with_its_progress
+        a_settled_job_has_its_result_and_is_gone
+        a_released_job_comes_back_untouched
+        a_stopped_source_gives_back_what_it_holds_and_no_more
+        a_dropped_delivery_comes_back_when_the_connection_ends
+        what_is_held_too_long_goes_back
+        a_pull_takes_the_best_job_and_no_other
+        one_leads_at_a_time_and_the_next_one_when_it_leaves
+        what_waits_is_counted_and_what_is_in_hand_is_not
+        only_lanes_that_are_there_are_known
+        a_closed_connection_gives_nothing_more
     }
 }
 
