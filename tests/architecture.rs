@@ -95,6 +95,10 @@ const CLOCKS: [&str; 3] = ["Instant", "Timestamp", "Zoned"];
 /// Crates that could have to go (backoff is unmaintained) or are easily misread: one file knows them.
 const DOORS: [&str; 2] = ["backoff", "governor"];
 
+/// What a simulation runs: which of two ready branches comes first must not be left to chance, for a seed is to take
+/// the same course each time.
+const SIMULATED: [&str; 5] = ["src/ports/", "src/pipeline/", "src/adapters/memory", "src/app/run.rs", "tests/sim/"];
+
 const MOST_LINES: usize = 400;
 
 const TOP_LEVEL: [&str; 11] = [
@@ -219,6 +223,14 @@ fn leftovers(text: &str) -> Vec<String> {
     lines.filter_map(|(n, line)| marked(line).map(|mark| format!("{}: {mark}", n + 1))).collect()
 }
 
+/// The lines of `select!`s that do not say `biased`.
+fn left_to_chance(text: &str) -> Vec<usize> {
+    const SELECT: &str = concat!("select", "! {");
+    let drawn =
+        text.match_indices(SELECT).filter(|(at, _)| !text[at + SELECT.len()..].trim_start().starts_with("biased;"));
+    drawn.map(|(at, _)| text[..=at].lines().count()).collect()
+}
+
 fn is_too_long(text: &str) -> bool {
     text.lines().count() > MOST_LINES
 }
@@ -262,6 +274,19 @@ fn a_crate_behind_a_door_is_used_in_one_file() {
             code.iter().filter(|(_, names)| uses_crate(names, door)).map(|(source, _)| source.file.as_str()).collect();
         assert_eq!(users.len(), 1, "{door} is to be used in exactly one file, but is in {users:?}");
     }
+}
+
+#[test]
+fn nothing_that_is_simulated_is_left_to_chance() {
+    let files = ["src", "tests"].into_iter().flat_map(|directory| {
+        let sources = scan::sources(&root().join(directory)).into_iter();
+        sources.map(move |source| (format!("{directory}/{}", source.file), source.text))
+    });
+    let simulated = files.filter(|(file, _)| SIMULATED.iter().any(|start| file.starts_with(start)));
+    let drawn = simulated.flat_map(|(file, text)| {
+        left_to_chance(&text).into_iter().map(move |line| format!("{file}:{line}: a select that is not biased"))
+    });
+    check(drawn.collect());
 }
 
 #[test]

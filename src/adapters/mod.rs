@@ -3,4 +3,6 @@
 pub mod amqp;
 pub mod http;
 pub mod memory;
+pub mod memory_ledger;
+pub mod postgres;
 pub mod sqlite;

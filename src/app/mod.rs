@@ -1,9 +1,12 @@
 //! Floor 4: the process. It may use everything; only `main` uses it.
 
 pub mod admin;
+mod attend;
+pub mod board;
 pub mod cli;
 pub mod config;
 pub mod embedded;
+pub mod reload;
 pub mod run;
 pub mod telemetry;
 pub mod wire;

@@ -1,9 +1,12 @@
 //! The worker's life: start, supervise, connect anew, stop in order.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,13 +14,17 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::admin::{self, AdminState, Exposure, Intake};
-use super::config::Config;
-use super::wire::{self, Door, OpenError, Opened, Opener, Remedy};
+use super::attend;
+use super::config::{Config, Source};
+use super::reload::Reloader;
+use super::wire::{self, Access, Door, FrontDoor, LateLedger, OpenError, Opener, Remedy};
 use crate::pipeline::account::{Account, Common};
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stop::{self, Stop};
-use crate::pipeline::{backlog, router};
+use crate::pipeline::{backlog, recorder, router};
 use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::fence::Flow;
+use crate::ports::ledger;
 use crate::ports::meter::QueueLink;
 use crate::ports::readiness::Readiness;
 
@@ -30,13 +37,16 @@ const LASTING: Duration = Duration::from_secs(30);
 const GOOD_BYE: Duration = Duration::from_secs(2);
 
 /// A lane survives the tasks that run it: what it has on the wire is not lost with a connection.
-pub(super) type Lanes = Vec<Arc<Mutex<Lane>>>;
+pub type Lanes = Vec<Arc<Mutex<Lane>>>;
 
-/// Works until SIGTERM or SIGINT, then drains.
-pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
-    let common = wire::common(&config);
+/// Works until SIGTERM or SIGINT, then drains; SIGHUP has it read `source` again, of which `config` comes.
+pub async fn worker(config: Config, source: Source) -> anyhow::Result<ExitCode> {
+    let hangup = signal(SignalKind::hangup())?;
+    let late = config.ledger.as_ref().map(|_| Arc::new(LateLedger::default()));
+    let common = Common { books: wire::books(&config, late.clone()), ..wire::common(&config) };
     let opener = Opener::of_worker(&config)?;
-    let lanes = lanes(wire::accounts(&config, &common)?);
+    let accounts = wire::accounts(&config, &common)?;
+    let lanes = lanes(accounts.clone());
     let readiness = Readiness::starting();
     let (stopper, stop) = stop::channel();
     let (admin_stopper, mut admin_stop) = stop::channel();
@@ -50,6 +60,7 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
         }
     };
     let door = Door::default();
+    let admin_token = Arc::new(ArcSwapOption::from_pointee(config.admin.token.clone()));
     let state = AdminState {
         meter: common.meter.clone(),
         readiness: readiness.clone(),
@@ -59,25 +70,43 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
         intake: Intake {
             door: door.clone(),
             providers: common.providers.clone(),
-            token: config.admin.token.clone(),
+            token: admin_token.clone(),
             exposure: if address.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network },
         },
+        ledger: common.books.ledger.clone(),
     };
     let admin = tokio::spawn(admin::serve(listener, state, async move { admin_stop.asked().await }));
     tracing::info!(%address, worker = %common.worker, "started");
 
     let watch = tokio::spawn(watch_signals(stopper, readiness.clone()));
-    let ended = supervise(&opener, &door, &lanes, &common, &readiness, stop, config.shutdown.grace).await;
+    let grace = config.shutdown.grace;
+    let mut attending = tokio::spawn(attend::attend(late, config.ledger.clone(), common.clone(), accounts.clone()));
+    let reloader = tokio::spawn(Reloader::new(source, config, accounts, admin_token).run(hangup));
+    let front = FrontDoor { opener, door };
+    let ended = tokio::select! {
+        biased;
+        ended = supervise(&front, &lanes, &common, &readiness, stop, grace) => Ended::Queue(ended),
+        Ok(error) = &mut attending => Ended::Ledger(error),
+    };
     watch.abort();
+    reloader.abort();
+    attending.abort();
     admin_stopper.stop();
-    let _closed = tokio::time::timeout(Duration::from_secs(2), admin).await;
+    let _closed = tokio::time::timeout(GOOD_BYE, admin).await;
+    if let Some(ledger) = &common.books.ledger {
+        let _closed = tokio::time::timeout(GOOD_BYE, ledger.close()).await;
+    }
     match ended {
-        Ok(()) => {
+        Ended::Queue(Ok(())) => {
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            tracing::error!(%error, "cannot work with this {}", opener.kind());
+        Ended::Ledger(error) => {
+            tracing::error!(%error, "cannot work with this ledger");
+            Ok(ExitCode::from(2))
+        }
+        Ended::Queue(Err(error)) => {
+            tracing::error!(%error, "cannot work with this {}", front.kind());
             Ok(match error.remedy() {
                 Remedy::Operator => ExitCode::from(2),
                 Remedy::ThisMachine | Remedy::Time => ExitCode::FAILURE,
@@ -86,7 +115,14 @@ pub async fn worker(config: Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-pub(super) fn lanes(accounts: Vec<Arc<Account>>) -> Lanes {
+/// What a worker's life ended with.
+enum Ended {
+    Queue(Result<(), OpenError>),
+    Ledger(ledger::OpenError),
+}
+
+/// A lane for each account.
+pub fn lanes(accounts: Vec<Arc<Account>>) -> Lanes {
     accounts.into_iter().map(|account| Arc::new(Mutex::new(Lane::new(account)))).collect()
 }
 
@@ -94,19 +130,18 @@ pub(super) fn lanes(accounts: Vec<Arc<Account>>) -> Lanes {
 async fn watch_signals(stopper: stop::Stopper, readiness: Readiness) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tokio::select! { biased; _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     tracing::info!("draining: letting what is on the wire finish; once more to end at once");
     readiness.draining();
     stopper.stop();
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tokio::select! { biased; _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     std::process::exit(143);
 }
 
 /// Connects, works, and connects anew, until asked to stop. An error is one that does not mend itself: before the first
 /// session that is more, for then somebody is still looking.
-async fn supervise(
-    opener: &Opener,
-    door: &Door,
+pub async fn supervise(
+    queue: &impl Access,
     lanes: &Lanes,
     common: &Common,
     readiness: &Readiness,
@@ -117,19 +152,23 @@ async fn supervise(
     let mut worked = Worked::NotYet;
     while !stop.is_asked() {
         let opened = tokio::select! {
+            biased;
             () = stop.asked() => break,
-            opened = opener.open() => opened,
+            opened = queue.open() => opened,
         };
         let reason = match opened {
-            Ok(Opened { broker, entrance }) => {
-                tracing::info!("connected to the {}", opener.kind());
+            Ok(broker) => {
+                tracing::info!("connected to the {}", queue.kind());
                 worked = Worked::Before;
-                door.open(entrance);
                 common.meter.queue_connected(QueueLink::Up);
                 readiness.ready();
                 let since = common.clock.elapsed();
-                let ended = session(&broker, lanes, common, &stop, grace).await;
-                door.shut();
+                let ended = tokio::select! {
+                    biased;
+                    ended = session(&broker, lanes, common, &stop, grace) => ended,
+                    never = follow(broker.flow(), readiness) => match never {},
+                };
+                queue.left();
                 common.meter.queue_connected(QueueLink::Down);
                 // Requests on the wire hold on to their deliveries, and these to the connection: merely dropped, it
                 // would keep the leads from its successor.
@@ -148,15 +187,29 @@ async fn supervise(
             },
         };
         let wait = pause.mul_f64(0.5 + (common.jitter)() / 2.0);
-        tracing::warn!(reason, "no {}; trying again in {wait:?}", opener.kind());
+        tracing::warn!(reason, "no {}; trying again in {wait:?}", queue.kind());
         readiness.connecting(reason);
         tokio::select! {
+            biased;
             () = stop.asked() => break,
             () = tokio::time::sleep(wait) => {}
         }
         pause = (pause * 2).min(RECONNECT.1);
     }
     Ok(())
+}
+
+/// Tells of a queue that is there and takes nothing.
+async fn follow(mut flow: Flow, readiness: &Readiness) -> Infallible {
+    loop {
+        flow.until_blocked().await;
+        let reason = flow.blocked().unwrap_or_default();
+        tracing::warn!(reason, "nothing is sent for now");
+        readiness.connecting(reason);
+        flow.until_free().await;
+        tracing::info!("the broker takes messages again");
+        readiness.ready();
+    }
 }
 
 /// Whether there was a session before.
@@ -176,6 +229,9 @@ pub(super) async fn session(
 ) -> Result<(), BrokerError> {
     let mut workers: JoinSet<Result<(), BrokerError>> = JoinSet::new();
     workers.spawn(router::run(broker.clone(), common.clone(), stop.clone()));
+    if let Some(ledger) = common.books.ledger.clone() {
+        workers.spawn(recorder::run(broker.clone(), common.clone(), ledger, stop.clone()));
+    }
     for lane in lanes {
         let (lane, broker, stop) = (lane.clone(), broker.clone(), stop.clone());
         workers.spawn(async move { lane.lock().await.run(&broker, stop).await });
@@ -184,6 +240,7 @@ pub(super) async fn session(
     let work = async {
         loop {
             tokio::select! {
+                biased;
                 error = broker.lost() => return Err(error),
                 Err(error) = &mut gauge => return Err(error),
                 worked = workers.join_next() => match worked {
@@ -194,16 +251,19 @@ pub(super) async fn session(
             }
         }
     };
-    let mut overdue = std::pin::pin!(overdue(stop.clone(), grace));
+    // Asked twice below: the first answer stands.
+    let overdue = overdue(stop.clone(), grace).shared();
     let ended = tokio::select! {
+        biased;
         ended = work => ended,
-        () = &mut overdue => Ok(()),
+        () = overdue.clone() => Ok(()),
     };
     workers.shutdown().await;
     ended?;
     tokio::select! {
+        biased;
         () = drain(lanes) => {}
-        () = &mut overdue => give_up(lanes).await,
+        () = overdue.clone() => give_up(lanes).await,
     }
     Ok(())
 }

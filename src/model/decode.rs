@@ -237,5 +237,8 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "decode_properties.rs"]
+mod properties;
+#[cfg(test)]
 #[path = "decode_tests.rs"]
 mod tests;

@@ -54,10 +54,22 @@ impl Progress {
             self.transient = self.transient.saturating_add(1);
         }
         self.log.push(record);
-        while self.log.len() > MAX_LOG {
-            self.log.remove(0);
-            self.omitted = self.omitted.saturating_add(1);
-        }
+        self.shorten(MAX_LOG);
+    }
+
+    /// What stands in `json`, brought into bounds: any producer may write it.
+    pub fn read(json: &str) -> Option<Self> {
+        let mut progress: Self = serde_json::from_str(json).ok()?;
+        progress.run = progress.run.max(1);
+        progress.shorten(MAX_LOG);
+        Some(progress)
+    }
+
+    /// Leaves the last `most` attempts in the log.
+    pub fn shorten(&mut self, most: usize) {
+        let gone = self.log.len().saturating_sub(most);
+        self.log.drain(..gone);
+        self.omitted = self.omitted.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
     }
 
     pub fn last(&self) -> Option<&AttemptRecord> {
@@ -94,6 +106,17 @@ mod tests {
         assert_eq!((progress.attempts, progress.log.len(), progress.omitted), (40, MAX_LOG, 8));
         assert_eq!(progress.request_id().unwrap().as_str(), "39");
         assert_eq!(progress.transient, 0, "a throttle costs no attempt");
+    }
+
+    #[test]
+    fn a_log_that_somebody_else_wrote_is_bounded_too() {
+        let mut progress = Progress::received(Timestamp::UNIX_EPOCH);
+        progress.log = (0..50).map(|n| record(VerdictLabel::Transient, Some(&n.to_string()))).collect();
+        progress.run = 0;
+        let read = Progress::read(&serde_json::to_string(&progress).unwrap()).unwrap();
+        assert_eq!((read.log.len(), read.omitted, read.run), (MAX_LOG, 18, 1));
+        assert_eq!(read.request_id().unwrap().as_str(), "49");
+        assert_eq!(Progress::read("{}"), None);
     }
 
     #[test]

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::decode::Readable;
 use super::ids::{AppId, BatchId, JobId, ProviderName, RequestId, RoomId};
 use super::job::{DismissJob, Lane};
-use super::progress::{AttemptRecord, Progress};
-use super::verdict::Fault;
+use super::progress::{AttemptRecord, MAX_LOG, Progress};
+use super::verdict::{Fault, VerdictLabel};
 
 /// How a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Dismissed,
@@ -45,6 +45,18 @@ impl Outcome {
             Outcome::Expired => "expired",
             Outcome::Cancelled => "cancelled",
             Outcome::Invalid => "invalid",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
+    }
+
+    /// Whether the room may still be open although nobody wanted that.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Outcome::Rejected | Outcome::Exhausted | Outcome::Expired | Outcome::Invalid => true,
+            Outcome::Dismissed | Outcome::AlreadyGone | Outcome::Cancelled => false,
         }
     }
 
@@ -99,7 +111,68 @@ pub struct DismissResult {
     pub worker: String,
 }
 
+/// Where an attempt stands among those of its run: two of one moment have an order too.
+type Place<'r> = (Timestamp, u64, Option<&'r str>, &'static str, Option<u16>, Option<(&'r str, &'r str)>);
+
+fn place(record: &AttemptRecord) -> Place<'_> {
+    let error = record.error.as_ref().map(|error| (error.code.as_str(), error.message.as_str()));
+    let request_id = record.request_id.as_ref().map(|id| id.as_str());
+    (record.at, record.duration_ms, request_id, record.verdict.as_str(), record.http_status, error)
+}
+
 impl DismissResult {
+    /// What was known of the job when it ended, as far as a result tells.
+    pub fn progress(&self) -> Progress {
+        let transient = self.attempt_log.iter().filter(|record| record.verdict == VerdictLabel::Transient).count();
+        Progress {
+            received_at: self.received_at,
+            run: self.run,
+            attempts: self.attempts,
+            transient: u32::try_from(transient).unwrap_or(u32::MAX),
+            log: self.attempt_log.clone(),
+            omitted: self.attempts_omitted,
+            due: None,
+        }
+    }
+
+    /// Two results of one run, as after a crash, as one: `dismissed` stands before `already_gone` before others, and the
+    /// earlier before the later; of the attempts of both the last are kept, and the others counted.
+    pub fn joined(self, other: Self) -> Self {
+        let rank = |result: &Self| match result.outcome {
+            Outcome::Dismissed => (0, result.settled_at),
+            Outcome::AlreadyGone => (1, result.settled_at),
+            Outcome::Rejected | Outcome::Exhausted | Outcome::Expired | Outcome::Cancelled | Outcome::Invalid => {
+                (2, result.settled_at)
+            }
+        };
+        let (mut kept, other) = if rank(&other) < rank(&self) { (other, self) } else { (self, other) };
+        let mut log: Vec<AttemptRecord> = kept.attempt_log.clone();
+        log.extend(other.attempt_log.iter().filter(|record| !kept.attempt_log.contains(record)).cloned());
+        log.sort_by(|one, another| place(one).cmp(&place(another)));
+        // What one of them omitted may be what the other one holds: before the later beginning of a shortened log, whichever
+        // knows of more counts.
+        let (one, another) = (kept.known_from(), other.known_from());
+        let from = one.max(another);
+        let before = kept.attempts_before(from).max(other.attempts_before(from));
+        let since = log.iter().filter(|record| from.is_none_or(|from| place(record) >= from)).count();
+        kept.attempts = before.saturating_add(u32::try_from(since).unwrap_or(u32::MAX));
+        log.drain(..log.len().saturating_sub(MAX_LOG));
+        kept.attempts_omitted = kept.attempts.saturating_sub(u32::try_from(log.len()).unwrap_or(u32::MAX));
+        kept.attempt_log = log;
+        kept
+    }
+
+    /// Where the log begins, if there were attempts before.
+    fn known_from(&self) -> Option<Place<'_>> {
+        self.attempt_log.first().filter(|_| self.attempts_omitted > 0).map(place)
+    }
+
+    /// How many attempts there were before that, as far as is known here.
+    fn attempts_before(&self, from: Option<Place<'_>>) -> u32 {
+        let held = self.attempt_log.iter().filter(|record| from.is_some_and(|from| place(record) < from)).count();
+        self.attempts_omitted.saturating_add(u32::try_from(held).unwrap_or(u32::MAX))
+    }
+
     /// The result of a job that could be read.
     pub fn of(job: &DismissJob, progress: Progress, ending: Ending, settled_at: Timestamp, worker: &str) -> Self {
         let job = job.clone();
@@ -150,3 +223,7 @@ impl DismissResult {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "result_properties.rs"]
+mod properties;

@@ -9,9 +9,24 @@ pub const MAX_MESSAGE: usize = 512;
 
 /// A code and a message as the provider (or our own transport) gave them; the message is cut at [`MAX_MESSAGE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AsWritten")]
 pub struct Fault {
     pub code: String,
     pub message: String,
+}
+
+/// A fault before it is cut: what is read comes from headers that any producer may write.
+#[derive(Deserialize)]
+#[serde(rename = "Fault")]
+struct AsWritten {
+    code: String,
+    message: String,
+}
+
+impl From<AsWritten> for Fault {
+    fn from(written: AsWritten) -> Self {
+        Self::new(written.code, written.message)
+    }
 }
 
 impl Fault {
@@ -64,6 +79,19 @@ impl Verdict {
             Verdict::Unauthorized { .. } => VerdictLabel::Unauthorized,
             Verdict::Misconfigured(_) => VerdictLabel::Misconfigured,
             Verdict::Rejected(_) => VerdictLabel::Rejected,
+        }
+    }
+
+    /// The same with another fault in it; a dismissal has none.
+    pub fn map_fault(self, change: impl FnOnce(Fault) -> Fault) -> Self {
+        match self {
+            Verdict::Dismissed => Verdict::Dismissed,
+            Verdict::AlreadyGone(fault) => Verdict::AlreadyGone(change(fault)),
+            Verdict::Throttled { retry_after, fault } => Verdict::Throttled { retry_after, fault: change(fault) },
+            Verdict::Transient(fault) => Verdict::Transient(change(fault)),
+            Verdict::Unauthorized { cure, fault } => Verdict::Unauthorized { cure, fault: change(fault) },
+            Verdict::Misconfigured(fault) => Verdict::Misconfigured(change(fault)),
+            Verdict::Rejected(fault) => Verdict::Rejected(change(fault)),
         }
     }
 
@@ -126,6 +154,13 @@ mod tests {
         let fault = Fault::new("Code", "é".repeat(400));
         assert!(fault.message.len() <= MAX_MESSAGE);
         assert!(fault.message.chars().all(|c| c == 'é'));
+    }
+
+    #[test]
+    fn what_is_read_is_cut_as_well() {
+        let written = serde_json::json!({ "code": "c".repeat(200), "message": "é".repeat(400) });
+        let fault: Fault = serde_json::from_value(written).unwrap();
+        assert_eq!((fault.code.len(), fault.message.len()), (128, MAX_MESSAGE));
     }
 
     #[test]

@@ -10,8 +10,10 @@ use crate::ports::meter::BacklogState;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Tells one provider's backlog for as long as this replica is its active sender.
+/// Tells one provider's backlog for as long as this replica is its active sender: dropped, it tells nothing more.
 pub async fn of_provider(account: Arc<Account>, broker: Arc<dyn Broker>) -> Result<(), BrokerError> {
+    let told = Told(account);
+    let account = &told.0;
     let (meter, name) = (&account.common.meter, &account.name);
     loop {
         let mut waiting = 0;
@@ -22,9 +24,24 @@ pub async fn of_provider(account: Arc<Account>, broker: Arc<dyn Broker>) -> Resu
             meter.backlog_jobs(name, lane, BacklogState::InFlight, in_hand);
             waiting += ready + in_hand;
         }
+        let rate = account.gate.effective_qps();
+        meter.effective_qps(name, rate);
         #[expect(clippy::cast_precision_loss, reason = "a backlog is far below 2^52")]
-        meter.backlog_seconds(name, waiting as f64 / account.gate.effective_qps());
+        meter.backlog_seconds(name, waiting as f64 / rate);
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// However the sender ends, its series go: by a stop, by a lost lead, or with its connection.
+struct Told(Arc<Account>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let (meter, name) = (&self.0.common.meter, &self.0.name);
+        meter.forget_backlog(name);
+        for lane in Lane::ALL {
+            meter.lane_waiting(name, lane, 0);
+        }
     }
 }
 

@@ -1,42 +1,78 @@
 //! One job: send → classify → decide → settle or defer.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::oneshot;
 
-use super::account::Account;
+use super::account::{Account, Terms};
 use super::gate::Permit;
+use super::health::Role;
 use super::limbo::Decision;
 use super::pick::Pass;
 use super::reception::Job;
 use crate::model::ids::RequestId;
 use crate::model::progress::AttemptRecord;
+use crate::model::suspension::SuspensionReason;
 use crate::model::verdict::{Cure, Fault, Verdict};
 use crate::policy::breaker::Event;
 use crate::policy::decide::{self, Next};
 use crate::ports::broker::BrokerError;
+use crate::ports::crash::{self, Point};
 use crate::ports::transport::TransportError;
-use crate::provider::{BuildError, Reply, Stamp};
+use crate::provider::{BuildError, Reply, Stamp, withheld};
 
 /// Carries one job to its provider and back to its queue.
-pub async fn carry(account: Arc<Account>, mut job: Job, pass: Pass) -> Result<(), BrokerError> {
-    let verdict = match account.stamps.fresh(&account).await {
-        // A token may have been long in coming.
+pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass: Pass) -> Result<(), BrokerError> {
+    let stamp = terms.stamps.fresh(&account, &terms).await;
+    // The token may have been long in coming.
+    pass.fence.standing().await;
+    let verdict = match stamp {
         Ok(_) if job.job.is_expired(account.common.clock.now()) => {
             let expired = Decision::Settle(Box::new(job.expired(&account.common)));
             return finish(&account, job, expired).await;
         }
-        Ok(stamp) => attempt(&account, &mut job, &pass.permit, stamp).await,
+        Ok(_) if account.common.books.orders.is_cancelled(job.job.batch_id.as_ref()) => {
+            return cancel(&account, job).await;
+        }
+        // The provider was suspended since: only what is on the wire goes on.
+        Ok(_) if !pass.is_good() => return put_off(&account, job).await,
+        Ok(stamp) => match attempt(&account, &terms, &mut job, &pass, stamp).await {
+            Ok(verdict) => verdict,
+            // Another one may be the sender by now: the job is left to it.
+            Err(Unsent::Fenced) => return job.delivery.release().await,
+            Err(Unsent::Cancelled) => return cancel(&account, job).await,
+            Err(Unsent::Paused) => return put_off(&account, job).await,
+        },
         Err(verdict) => verdict,
     };
-    let next = decide::decide(&verdict, &job.progress, &account.retry, (account.common.jitter)());
-    account.health.observe(pass.role(), event(&verdict, &next));
+    let next = decide::decide(&verdict, &job.progress, &terms.retry, (account.common.jitter)());
+    account.health.observe(pass.role(), event(&account, &terms, &verdict, &next, pass.role()));
+    tell_pace(&pass.permit, &verdict);
     drop(pass);
-    if let Verdict::Throttled { retry_after, .. } = &verdict {
-        account.gate.throttled(*retry_after);
-    }
     let decision = decision(&account, &mut job, &verdict, next);
     finish(&account, job, decision).await
+}
+
+/// Why a request was not written after all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsent {
+    Fenced,
+    Cancelled,
+    Paused,
+}
+
+async fn cancel(account: &Account, job: Job) -> Result<(), BrokerError> {
+    let cancelled = Decision::Settle(Box::new(job.cancelled(&account.common)));
+    finish(account, job, cancelled).await
+}
+
+/// Back to its lane, as if it had not been picked.
+async fn put_off(account: &Account, mut job: Job) -> Result<(), BrokerError> {
+    job.progress.due = Some(account.common.clock.now());
+    let later = Decision::Defer(Box::new(job.progress.clone()));
+    finish(account, job, later).await
 }
 
 /// Does with a job what was decided; what the queue does not take now is done when the job comes again.
@@ -48,8 +84,7 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
     };
     match (&done, decision) {
         (Ok(()), Decision::Settle(settlement)) => {
-            account.common.meter.settled(&settlement.result);
-            tell(&settlement.result);
+            account.settled(&settlement.result);
         }
         (Ok(()), Decision::Defer(_)) => {}
         (Err(_), decision) => {
@@ -61,22 +96,31 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
     done
 }
 
-/// Sends one signed request and notes what came of it.
-async fn attempt(account: &Account, job: &mut Job, permit: &Permit, stamp: Stamp) -> Verdict {
-    let call = match account.provider.build(&job.job, &stamp) {
+/// Sends one signed request and notes what came of it; an error says that it was not sent after all.
+async fn attempt(
+    account: &Account,
+    terms: &Terms,
+    job: &mut Job,
+    pass: &Pass,
+    stamp: Stamp,
+) -> Result<Verdict, Unsent> {
+    let call = match terms.provider.build(&job.job, &stamp) {
         Ok(call) => call,
         Err(error @ (BuildError::NoToken | BuildError::Header(_))) => {
-            return Verdict::Unauthorized { cure: Cure::Operator, fault: Fault::new("unsignable", error.to_string()) };
+            let fault = Fault::new("unsignable", error.to_string());
+            return Ok(Verdict::Unauthorized { cure: Cure::Operator, fault });
         }
     };
     let (at, started) = (account.common.clock.now(), account.common.clock.elapsed());
     let (written, was_written) = oneshot::channel();
-    let sending = account.transport.send(call, account.timeout, written);
-    let outcome = with_news(sending, was_written, permit).await;
+    crash::point(Point::Signed);
+    let sending = terms.transport.send(call, terms.timeout, written);
+    let outcome = with_news(sending, was_written, pass, forbidden(account, job)).await?;
 
-    let (verdict, http_status, request_id) = read(account, &outcome);
-    if let Verdict::Unauthorized { cure: Cure::FreshStamp, .. } = &verdict {
-        account.stamps.refused(&stamp).await;
+    let (verdict, http_status, request_id) = read(terms, &outcome, &stamp);
+    if let Verdict::Unauthorized { .. } = &verdict {
+        // Whatever is wrong with it, the next request or probe is to show whether a new one is better.
+        terms.stamps.refused(&stamp).await;
     }
     let spent = account.common.clock.elapsed().saturating_sub(started);
     let record = AttemptRecord {
@@ -89,46 +133,90 @@ async fn attempt(account: &Account, job: &mut Job, permit: &Permit, stamp: Stamp
     };
     account.common.meter.attempt(&account.name, &record);
     job.progress.note(record);
-    verdict
+    Ok(verdict)
 }
 
-/// Waits for the reply, and passes on to the quota what becomes known of the request meanwhile.
+/// Resolves when it is polled while the request may not be written. It wakes nobody by itself: it is polled before
+/// whatever could write the request, whenever that is.
+async fn forbidden(account: &Account, job: &Job) -> Unsent {
+    poll_fn(|_| {
+        if account.common.books.orders.is_cancelled(job.job.batch_id.as_ref()) {
+            Poll::Ready(Unsent::Cancelled)
+        } else if account.health.is_paused() {
+            Poll::Ready(Unsent::Paused)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Waits for the reply, and passes on to the quota what becomes known of the request meanwhile. An error if something
+/// stood against it before it was written: a connection may be long in opening, or the process may have stood still.
 async fn with_news(
     sending: impl Future<Output = Result<Reply, TransportError>>,
     was_written: oneshot::Receiver<()>,
-    permit: &Permit,
-) -> Result<Reply, TransportError> {
+    pass: &Pass,
+    forbidden: impl Future<Output = Unsent>,
+) -> Result<Result<Reply, TransportError>, Unsent> {
     let mut sending = std::pin::pin!(sending);
     let outcome = tokio::select! {
         biased;
         Ok(()) = was_written => {
-            permit.written();
+            pass.permit.written();
+            crash::point(Point::Written);
             sending.await
         }
+        () = pass.fence.fallen() => return Err(Unsent::Fenced),
+        unsent = forbidden => return Err(unsent),
         outcome = &mut sending => outcome,
     };
     if outcome.is_ok() {
-        permit.answered();
+        pass.permit.answered();
+        crash::point(Point::Answered);
     }
-    outcome
+    Ok(outcome)
 }
 
-fn read(account: &Account, outcome: &Result<Reply, TransportError>) -> (Verdict, Option<u16>, Option<RequestId>) {
+fn read(
+    terms: &Terms,
+    outcome: &Result<Reply, TransportError>,
+    stamp: &Stamp,
+) -> (Verdict, Option<u16>, Option<RequestId>) {
     match outcome {
         Ok(reply) => {
-            let (verdict, request_id) = account.provider.classify(reply);
+            let (verdict, request_id) = terms.provider.classify(reply);
+            let verdict = withheld(verdict, &*terms.provider, stamp.token.as_ref());
             (verdict, Some(reply.status.as_u16()), request_id)
         }
         Err(error) => (Verdict::Transient(Fault::new(error.code(), error.to_string())), None, None),
     }
 }
 
-/// What an attempt says of the provider's health. A throttle shows that it is there and knows us.
-fn event(verdict: &Verdict, next: &Next) -> Event {
-    match (next, verdict) {
-        (Next::Suspend(_, reason), _) => Event::Refused(*reason),
-        (Next::Settle(_) | Next::Defer(_), Verdict::Transient(_)) => Event::Failed,
-        (Next::Settle(_) | Next::Defer(_), _) => Event::Answered,
+/// What an attempt says of the provider's health. A throttle shows that it is there and knows us. A probe that is refused
+/// for a stale stamp proves nothing: its job gets a fresh one, but the others wait.
+fn event(account: &Account, terms: &Terms, verdict: &Verdict, next: &Next, role: Role) -> Event {
+    match (next, verdict, role) {
+        (Next::Suspend(_, reason), _, _) if !account.speaks_as(terms) => Event::Outdated(*reason),
+        (Next::Suspend(_, reason), _, _) => Event::Refused(*reason),
+        (Next::Settle(_) | Next::Defer(_), Verdict::Transient(_), _) => Event::Failed,
+        (Next::Settle(_) | Next::Defer(_), Verdict::Unauthorized { .. }, Role::Probe) => {
+            Event::Refused(SuspensionReason::Credentials)
+        }
+        (Next::Settle(_) | Next::Defer(_), _, _) => Event::Answered,
+    }
+}
+
+/// What an attempt says of the rate: all that was answered passed, unless it was throttled or came from something broken.
+fn tell_pace(permit: &Permit, verdict: &Verdict) {
+    match verdict {
+        Verdict::Throttled { retry_after, .. } => permit.throttled(*retry_after),
+        Verdict::Transient(_) => {}
+        Verdict::Dismissed
+        | Verdict::AlreadyGone(_)
+        | Verdict::Rejected(_)
+        | Verdict::Unauthorized { .. }
+        | Verdict::Misconfigured(_) => permit.passed(),
     }
 }
 
@@ -153,19 +241,4 @@ fn decision(account: &Account, job: &mut Job, verdict: &Verdict, next: Next) -> 
     );
     job.progress.due = Some(common.clock.now() + wait);
     Decision::Defer(Box::new(job.progress.clone()))
-}
-
-/// One line for each job that is over.
-pub fn tell(result: &crate::model::result::DismissResult) {
-    tracing::info!(
-        job_id = %result.job_id,
-        batch_id = result.batch_id.as_ref().map(|id| id.as_str()),
-        provider = result.provider.as_ref().map(|name| name.as_str()),
-        room_id = result.room_id.as_ref().map(|id| id.as_str()),
-        request_id = result.request_id.as_ref().map(|id| id.as_str()),
-        attempt = result.attempts,
-        error = result.error.as_ref().map(|fault| format!("{}: {}", fault.code, fault.message)),
-        "{}",
-        result.outcome
-    );
 }

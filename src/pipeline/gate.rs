@@ -7,20 +7,19 @@ use tokio::sync::Notify;
 
 use crate::policy::bucket::Bucket;
 use crate::policy::pace::Pace;
-use crate::policy::quota::{Admit, HOLD, SlotId, Slots};
+use crate::policy::quota::{Admit, SlotId, Slots};
 use crate::ports::clock::Clock;
 
 /// Admits requests of one provider; outlives every connection to the queue.
 pub struct Gate {
     clock: Clock,
-    qps: u32,
-    transit: Duration,
     limits: Mutex<Limits>,
-    /// A slot has changed: whoever waits looks again.
+    /// A slot or the quota has changed: whoever waits looks again.
     news: Notify,
 }
 
 struct Limits {
+    qps: u32,
     slots: Slots,
     bucket: Bucket,
     pace: Pace,
@@ -31,22 +30,33 @@ impl Gate {
     /// `qps`: requests a second; `transit`: the longest that one may be on its way and still count.
     pub fn new(qps: u32, transit: Duration, clock: Clock) -> Self {
         let limits = Limits {
+            qps,
             slots: Slots::new(qps, transit),
-            bucket: Bucket::new(f64::from(qps)),
+            bucket: Bucket::default(),
             pace: Pace::new(qps),
             not_before: Duration::ZERO,
         };
-        Self { clock, qps, transit, limits: Mutex::new(limits), news: Notify::new() }
+        Self { clock, limits: Mutex::new(limits), news: Notify::new() }
+    }
+
+    /// Changes what [`Gate::new`] was told, for all that is not admitted yet.
+    pub fn reconfigure(&self, qps: u32, transit: Duration) {
+        let mut limits = self.limits();
+        limits.qps = qps;
+        limits.slots.reconfigure(qps, transit);
+        limits.pace.reconfigure(self.clock.elapsed(), qps);
+        drop(limits);
+        self.news.notify_one();
     }
 
     /// The configured quota, requests a second.
     pub fn qps(&self) -> u32 {
-        self.qps
+        self.limits().qps
     }
 
     /// For how long a request that is written now may still count.
     pub fn window(&self) -> Duration {
-        self.transit + HOLD
+        self.limits().slots.window()
     }
 
     /// Requests a second that the provider lets us have at present.
@@ -60,19 +70,15 @@ impl Gate {
         limits.not_before = limits.not_before.max(self.clock.elapsed() + wait);
     }
 
-    /// The provider refused a request for its quota.
-    pub fn throttled(&self, retry_after: Option<Duration>) {
-        self.limits().pace.throttled(self.clock.elapsed(), retry_after);
-    }
-
     /// Waits for a token and a slot. Cancel-safe; meant for one dispatcher.
     pub async fn pass(self: &Arc<Self>) -> Permit {
         loop {
             match self.try_pass(self.clock.elapsed()) {
-                Admit::Go(slot) => return Permit { gate: self.clone(), slot },
+                Admit::Go(slot) => return Permit { gate: self.clone(), slot, granted: self.clock.elapsed() },
                 Admit::WaitForNews => self.news.notified().await,
                 Admit::WaitUntil(moment) => {
                     tokio::select! {
+                        biased;
                         () = self.clock.sleep_until(moment) => {}
                         () = self.news.notified() => {}
                     }
@@ -110,6 +116,7 @@ impl Gate {
 pub struct Permit {
     gate: Arc<Gate>,
     slot: SlotId,
+    granted: Duration,
 }
 
 impl Permit {
@@ -123,6 +130,19 @@ impl Permit {
     pub fn answered(&self) {
         self.gate.limits().slots.answered(self.slot, self.gate.clock.elapsed());
         self.gate.news.notify_one();
+    }
+
+    /// The provider took the request as one within its quota.
+    pub fn passed(&self) {
+        self.gate.limits().pace.passed(self.gate.clock.elapsed());
+    }
+
+    /// The provider refused the request for its quota.
+    pub fn throttled(&self, retry_after: Option<Duration>) {
+        let mut limits = self.gate.limits();
+        limits.pace.throttled(self.gate.clock.elapsed(), self.granted, retry_after);
+        let hold = limits.pace.hold_until();
+        limits.bucket.rest_until(hold);
     }
 }
 
@@ -184,9 +204,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_waits_hears_of_a_new_quota() {
+        let gate = gate(1, 500);
+        let _unwritten = gate.pass().await;
+        let second = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.pass().await }
+        });
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert!(!second.is_finished());
+        gate.reconfigure(2, Duration::from_millis(700));
+        let permit = second.await.unwrap();
+        permit.written();
+        assert_eq!((gate.qps(), gate.effective_qps(), gate.window()), (2, 2.0, Duration::from_millis(1701)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn retry_after_holds_the_whole_provider() {
         let gate = gate(60, 500);
-        gate.throttled(Some(Duration::from_secs(7)));
+        gate.pass().await.throttled(Some(Duration::from_secs(7)));
         let start = Instant::now();
         gate.pass().await;
         assert!(start.elapsed() >= Duration::from_secs(7));

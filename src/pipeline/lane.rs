@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use super::account::Account;
 use super::backlog;
@@ -16,11 +17,15 @@ use crate::model::job::Lane as JobLane;
 use crate::model::suspension::SuspensionReason;
 use crate::policy::breaker::Event;
 use crate::ports::broker::{Broker, BrokerError, Lead};
+use crate::ports::crash::{self, Point};
 
 /// How often a stand-by asks for the lead.
 const STAND_BY: Duration = Duration::from_secs(1);
 /// A new sender waits for at least one window of the quota, and a second for what its predecessor had on the way.
 const TAKE_OVER: Duration = Duration::from_secs(2);
+
+/// How often what is at hand is looked through although nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The session in which it took off, its lane, and how it ended.
 type Flight = (u64, JobLane, Result<(), BrokerError>);
@@ -53,9 +58,9 @@ impl Lane {
         while let Some(mut lead) = self.stand_by(broker, &mut stop).await? {
             let name = &self.account.name;
             tracing::info!(provider = %name, "active sender");
+            crash::point(Point::Led);
             self.account.gate.hold_for(TAKE_OVER.max(self.account.gate.window()));
             let ended = self.send(broker, &mut *lead, &mut stop).await;
-            self.account.common.meter.forget_backlog(&self.account.name);
             match ended? {
                 Ended::Asked => return Ok(()),
                 Ended::LeadLost(error) => tracing::warn!(provider = %self.account.name, %error, "lead lost"),
@@ -85,6 +90,7 @@ impl Lane {
         stop: &mut Stop,
     ) -> Result<Option<Box<dyn Lead>>, BrokerError> {
         loop {
+            self.account.common.meter.in_flight(&self.account.name, self.flights.len());
             if stop.is_asked() {
                 return Ok(None);
             }
@@ -92,7 +98,9 @@ impl Lane {
                 return Ok(Some(lead));
             }
             tokio::select! {
+                biased;
                 () = stop.asked() => {}
+                Some(landing) = self.flights.join_next() => self.landed(landing)?,
                 () = tokio::time::sleep(STAND_BY) => {}
             }
         }
@@ -105,16 +113,19 @@ impl Lane {
         stop: &mut Stop,
     ) -> Result<Ended, BrokerError> {
         let account = self.account.clone();
-        let mut hand = Hand::new(account.clone(), broker.clone());
+        let mut hand = Hand::new(account.clone(), broker.clone(), lead.fence());
         let mut backlog = std::pin::pin!(backlog::of_provider(account.clone(), broker.clone()));
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pauses = account.health.pauses();
         loop {
-            self.show(&hand);
-            let room = self.flights.len() < account.max_in_flight;
+            let room = self.flights.len() < account.terms().max_in_flight;
             let suspended = refusing(&account);
             match suspended {
                 Some(_) => hand.put_down().await?,
                 None => hand.take_up().await?,
             }
+            self.show(&hand);
             let ended = tokio::select! {
                 biased;
                 () = stop.asked() => Some(Ended::Asked),
@@ -123,13 +134,23 @@ impl Lane {
                     self.landed(landing)?;
                     None
                 }
+                Ok(()) = pauses.changed() => None,
                 Err(error) = &mut backlog => return Err(error),
-                picked = hand.next(suspended), if room => {
+                // Not while jobs are pulled one by one: nothing gathers then, and a slow pull would never end.
+                _ = look.tick(), if suspended.is_none() => {
+                    hand.look_through().await?;
+                    None
+                }
+                picked = hand.next(suspended), if room && suspended != Some(SuspensionReason::Paused) => {
                     self.launch(picked?);
                     None
                 }
             };
             if let Some(ended) = ended {
+                if let Ended::Asked = ended {
+                    // What is done is let go first: a queue may forget what it is told among much else just before the end.
+                    self.drain().await;
+                }
                 hand.put_down().await?;
                 self.show(&hand);
                 return Ok(ended);
@@ -138,14 +159,16 @@ impl Lane {
     }
 
     fn launch(&mut self, picked: Picked) {
+        crash::point(Point::Picked);
         let (account, session, lane) = (self.account.clone(), self.session, picked.lane());
         self.aloft[lane as usize] += 1;
         self.flights.spawn(async move {
             let done = match picked {
-                Picked::Send { job, pass } => carry::carry(account, *job, pass).await,
+                Picked::Send { job, pass, terms } => carry::carry(account, terms, *job, pass).await,
                 Picked::Finish { job, decision } => carry::finish(&account, *job, decision).await,
                 Picked::Settle { delivery, settlement } => pick::settle(&account, delivery, &settlement).await,
                 Picked::Move { job } => job.forward().await,
+                Picked::Release { delivery } => delivery.release().await,
             };
             (session, lane, done)
         });

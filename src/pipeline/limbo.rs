@@ -23,11 +23,13 @@ pub enum Decision {
     Defer(Box<Progress>),
 }
 
-/// One message in one state: the same ID on another room, in another run, or after another attempt, is another one.
+/// One message in one state: the same ID on another room, in another run, or after other attempts, is another one. Copies
+/// of a job that went different ways know different request IDs, and none may take the other's place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mark {
     job: String,
-    body: u64,
+    /// Of the body, and of when each attempt was made.
+    content: u64,
     run: u32,
     attempts: u32,
 }
@@ -37,9 +39,12 @@ impl Mark {
     pub fn of(job: &Job) -> Self {
         let mut hasher = DefaultHasher::new();
         job.delivery.message.body.hash(&mut hasher);
+        for attempt in &job.progress.log {
+            attempt.at.hash(&mut hasher);
+        }
         Self {
             job: job.job.job_id.as_str().to_owned(),
-            body: hasher.finish(),
+            content: hasher.finish(),
             run: job.progress.run,
             attempts: job.progress.attempts,
         }

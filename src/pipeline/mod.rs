@@ -3,14 +3,22 @@
 
 pub mod account;
 pub mod backlog;
+pub mod books;
 pub mod carry;
+pub mod controls;
+pub mod dedupe;
 pub mod gate;
 pub mod hand;
 pub mod health;
 pub mod lane;
+pub mod lately;
 pub mod limbo;
 pub mod pick;
 pub mod reception;
+pub mod recorder;
+pub mod reports;
+pub mod retention;
 pub mod router;
+pub mod sightings;
 pub mod stamp;
 pub mod stop;

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::{Account, Service};
-use super::carry::tell;
+use super::account::{Account, Service, Terms};
+use super::dedupe::Checked;
 use super::gate::Permit;
 use super::health::Role;
 use super::limbo::{Decision, Known, Mark};
 use super::reception::{self, Job, Received};
 use crate::model::job::Lane;
-use crate::model::result::Outcome;
+use crate::model::result::{DismissResult, Outcome};
 use crate::model::verdict::Fault;
-use crate::ports::broker::{BrokerError, Delivery, Settlement};
+use crate::ports::broker::{BrokerError, Delivery, ProviderKnown, Settlement};
+use crate::ports::fence::Fence;
+use crate::ports::meter::Found;
 
 /// A copy of a job that is being sent comes back after this long, when more is known.
 const COPY_WAIT: Duration = Duration::from_secs(1);
@@ -20,14 +22,23 @@ const COPY_WAIT: Duration = Duration::from_secs(1);
 /// The right to send one request: the breaker and the quota agreed. Dropped unused it costs nothing.
 pub struct Pass {
     pub permit: Permit,
+    /// Of the lead under which it was had; it may have fallen since.
+    pub fence: Fence,
     ticket: Ticket,
 }
 
 impl Pass {
-    /// Waits for the breaker, then for a slot and a token. Cancel-safe.
-    pub async fn get(account: &Arc<Account>) -> Pass {
+    /// Waits for the queue, for what operators asked for, for the breaker, then for a slot and a token. Cancel-safe.
+    pub async fn get(account: &Arc<Account>, fence: &Fence) -> Pass {
+        fence.standing().await;
+        account.common.books.orders.heard().await;
         let ticket = Ticket { role: account.health.admitted().await, account: account.clone() };
-        Pass { permit: account.gate.pass().await, ticket }
+        Pass { permit: account.gate.pass().await, fence: fence.clone(), ticket }
+    }
+
+    /// Whether the breaker still agrees: the quota may have been long in coming.
+    pub fn is_good(&self) -> bool {
+        self.ticket.account.health.still_admits(self.ticket.role)
     }
 
     pub fn role(&self) -> Role {
@@ -49,10 +60,26 @@ impl Drop for Ticket {
 
 /// A job and what is to be done with it.
 pub enum Picked {
-    Send { job: Box<Job>, pass: Pass },
-    Finish { job: Box<Job>, decision: Decision },
-    Settle { delivery: Box<Delivery>, settlement: Box<Settlement> },
-    Move { job: Box<Job> },
+    Send {
+        job: Box<Job>,
+        pass: Pass,
+        terms: Arc<Terms>,
+    },
+    Finish {
+        job: Box<Job>,
+        decision: Decision,
+    },
+    Settle {
+        delivery: Box<Delivery>,
+        settlement: Box<Settlement>,
+    },
+    Move {
+        job: Box<Job>,
+    },
+    /// Back to its queue: it is to be looked up first.
+    Release {
+        delivery: Box<Delivery>,
+    },
 }
 
 impl Picked {
@@ -60,14 +87,14 @@ impl Picked {
     pub fn lane(&self) -> Lane {
         let origin = match self {
             Picked::Send { job, .. } | Picked::Finish { job, .. } | Picked::Move { job } => &job.delivery.origin,
-            Picked::Settle { delivery, .. } => &delivery.origin,
+            Picked::Settle { delivery, .. } | Picked::Release { delivery } => &delivery.origin,
         };
         origin.as_ref().map_or(Lane::Bulk, |origin| origin.lane)
     }
 }
 
 /// Sorts a delivery. Only a job that is to be sent takes the pass.
-pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>) -> Picked {
+pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, checked: Checked) -> Picked {
     let common = &account.common;
     let origin = delivery.origin.clone();
     let mut job = match reception::receive(delivery, common) {
@@ -77,14 +104,19 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>) -> P
     if origin.is_some_and(|origin| origin != job.lane()) {
         return Picked::Move { job };
     }
-    let mark = Mark::of(&job);
+    common.books.sightings.seen(&job.job, common.clock.now());
+    let (mark, terms) = (Mark::of(&job), account.terms());
     let decision = match account.limbo.look_up(&mark, common.clock.elapsed()) {
         Known::Aloft => {
             let decision = defer(&job, common.clock.now() + COPY_WAIT);
             return Picked::Finish { job, decision };
         }
         Known::Decided(decision) => Some(decision),
-        Known::No => instead_of_sending(account, &job),
+        Known::No => match repeated(&job, &checked) {
+            Repeated::Yes(result) => return answer(account, *job, result),
+            Repeated::Perhaps => return Picked::Release { delivery: Box::new(job.delivery) },
+            Repeated::No => instead_of_sending(account, &terms, &job),
+        },
     };
     job.hold = Some(account.limbo.take_off(mark));
     match (decision, pass.take()) {
@@ -92,7 +124,16 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>) -> P
             *pass = unused;
             Picked::Finish { job, decision }
         }
-        (None, Some(pass)) => Picked::Send { job, pass },
+        (None, Some(pass)) => {
+            match checked {
+                Checked::Needless => {}
+                Checked::Unchecked => common.meter.deduped(&account.name, Found::Unchecked),
+                Checked::Clear | Checked::Settled(_) | Checked::Missed => {
+                    common.meter.deduped(&account.name, Found::Checked);
+                }
+            }
+            Picked::Send { job, pass, terms }
+        }
         (None, None) => {
             let decision = defer(&job, common.clock.now());
             Picked::Finish { job, decision }
@@ -100,19 +141,48 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>) -> P
     }
 }
 
+/// Whether a job was settled before, in this run or a later one.
+enum Repeated {
+    No,
+    Yes(Arc<DismissResult>),
+    Perhaps,
+}
+
+fn repeated(job: &Job, checked: &Checked) -> Repeated {
+    match checked {
+        Checked::Settled(result) if result.run >= job.progress.run => Repeated::Yes(result.clone()),
+        Checked::Missed => Repeated::Perhaps,
+        Checked::Needless | Checked::Clear | Checked::Settled(_) | Checked::Unchecked => Repeated::No,
+    }
+}
+
+/// Ends a job with the result that it already has.
+fn answer(account: &Account, job: Job, result: Arc<DismissResult>) -> Picked {
+    account.common.meter.deduped(&account.name, Found::Answered);
+    let provider_known = match &result.provider {
+        Some(name) if account.common.knows(name) => ProviderKnown::Yes,
+        Some(_) | None => ProviderKnown::No,
+    };
+    let settlement = Settlement { result: Arc::unwrap_or_clone(result), provider_known };
+    Picked::Settle { delivery: Box::new(job.delivery), settlement: Box::new(settlement) }
+}
+
 /// Whether a job has no business at its provider, or not yet.
-fn instead_of_sending(account: &Account, job: &Job) -> Option<Decision> {
+fn instead_of_sending(account: &Account, terms: &Terms, job: &Job) -> Option<Decision> {
     let common = &account.common;
     let now = common.clock.now();
     let settle = |outcome, fault| Some(Decision::Settle(Box::new(job.settlement(common, outcome, Some(fault)))));
-    if account.service == Service::Retired {
+    if common.books.orders.is_cancelled(job.job.batch_id.as_ref()) {
+        return Some(Decision::Settle(Box::new(job.cancelled(common))));
+    }
+    if terms.service == Service::Retired {
         let fault = Fault::new("provider_retired", format!("provider: {} is retired", account.name));
         return settle(Outcome::Rejected, fault);
     }
     if job.job.is_expired(now) {
         return Some(Decision::Settle(Box::new(job.expired(common))));
     }
-    if let Err(fault) = account.provider.admit(&job.job) {
+    if let Err(fault) = terms.provider.admit(&job.job) {
         return settle(Outcome::Rejected, fault);
     }
     let due = job.progress.due.max(job.job.not_before);
@@ -128,7 +198,6 @@ fn defer(job: &Job, due: jiff::Timestamp) -> Decision {
 /// Settles what needed no provider.
 pub async fn settle(account: &Account, delivery: Box<Delivery>, settlement: &Settlement) -> Result<(), BrokerError> {
     delivery.settle(settlement).await?;
-    account.common.meter.settled(&settlement.result);
-    tell(&settlement.result);
+    account.settled(&settlement.result);
     Ok(())
 }

@@ -42,6 +42,12 @@ impl Job {
         self.settlement(common, Outcome::Expired, Some(fault))
     }
 
+    /// Its end where its batch was cancelled.
+    pub fn cancelled(&self, common: &Common) -> Settlement {
+        let fault = Fault::new("cancelled", "its batch was cancelled before the job was sent");
+        self.settlement(common, Outcome::Cancelled, Some(fault))
+    }
+
     /// How the job ends, with everything noted so far.
     pub fn settlement(&self, common: &Common, outcome: Outcome, error: Option<Fault>) -> Settlement {
         let ending = Ending { outcome, error };

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot};
 
-use super::account::Account;
+use super::account::{Account, Terms};
 use crate::model::verdict::{Fault, Verdict};
-use crate::provider::{Call, Stamp, Token};
+use crate::provider::{Call, Stamp, Token, withheld};
 
 /// The token in use, if the provider asks for one.
 #[derive(Default)]
@@ -24,9 +24,9 @@ struct Kept {
 
 impl Stamps {
     /// A stamp for a request that is signed now; the verdict says why there is none.
-    pub async fn fresh(&self, account: &Account) -> Result<Stamp, Verdict> {
+    pub async fn fresh(&self, account: &Account, terms: &Terms) -> Result<Stamp, Verdict> {
         let now = account.common.clock.now();
-        let Some(call) = account.provider.token_call() else {
+        let Some(call) = terms.provider.token_call() else {
             return Ok(Stamp { now, token: None });
         };
         let asked = account.common.clock.elapsed();
@@ -35,7 +35,7 @@ impl Stamps {
             return Err(verdict.clone());
         }
         if kept.token.as_ref().is_none_or(|token| token.refresh_at <= now) {
-            match fetch(account, call).await {
+            match fetch(account, terms, call).await {
                 Ok(token) => kept.token = Some(token),
                 Err(verdict) => {
                     kept.failed = Some((account.common.clock.elapsed(), verdict.clone()));
@@ -56,13 +56,14 @@ impl Stamps {
     }
 }
 
-async fn fetch(account: &Account, call: Call) -> Result<Token, Verdict> {
+async fn fetch(account: &Account, terms: &Terms, call: Call) -> Result<Token, Verdict> {
     tracing::debug!(provider = %account.name, "fetching a token");
     let (written, _unwatched) = oneshot::channel();
-    let reply = account
+    let reply = terms
         .transport
-        .send(call, account.timeout, written)
+        .send(call, terms.timeout, written)
         .await
         .map_err(|error| Verdict::Transient(Fault::new(error.code(), format!("token: {error}"))))?;
-    account.provider.read_token(&reply, account.common.clock.now())
+    let read = terms.provider.read_token(&reply, account.common.clock.now());
+    read.map_err(|verdict| withheld(verdict, &*terms.provider, None))
 }

@@ -5,5 +5,6 @@ pub mod backoff;
 pub mod breaker;
 pub mod bucket;
 pub mod decide;
+pub mod eta;
 pub mod pace;
 pub mod quota;

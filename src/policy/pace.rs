@@ -1,12 +1,21 @@
-//! How fast a provider is sent to: down by a factor when it throttles, up by a step a second when it does not.
+//! How fast a provider is sent to: down to what it was just seen to take when it throttles, then up again by a step a
+//! second.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What is left of the rate after a throttle.
-const DECREASE: f64 = 0.8;
-/// Throttles within so long of a decrease are the same news.
-const SAME_NEWS: Duration = Duration::from_secs(1);
-/// Requests a second that a second without a throttle gives back, at least.
+/// What is left of the rate that was just seen to pass. A little less than all of it: whoever stays at the very edge
+/// meets it with every jitter of the way.
+const DECREASE: f64 = 0.92;
+/// The least that one decrease leaves of the rate, for what passed may be few only because few were sent.
+const LEAST_LEFT: f64 = 0.5;
+/// The window in which a provider counts. It takes so long until a slower rate shows: throttles of requests that went out
+/// within so long of a decrease are the same news.
+const WINDOW: Duration = Duration::from_secs(1);
+/// How long the rate stays where it passes before it is tried whether more does. Each try costs a throttle or two, so that
+/// trying all the time would cost a small quota every tenth request.
+const REST: Duration = Duration::from_secs(10);
+/// Requests a second that each second of recovery gives back, at least.
 const LEAST_STEP: f64 = 2.0;
 /// The same as a part of the quota, for large quotas.
 const STEP_OF_QUOTA: f64 = 0.04;
@@ -22,25 +31,53 @@ pub struct Pace {
     since: Duration,
     last_decrease: Option<Duration>,
     hold_until: Duration,
+    /// When requests were seen to pass, over the last window.
+    passed: VecDeque<Duration>,
 }
 
 impl Pace {
     /// Starts at the full quota, in requests a second.
     pub fn new(quota: u32) -> Self {
         let quota = f64::from(quota);
-        Self { quota, rate: quota, since: Duration::ZERO, last_decrease: None, hold_until: Duration::ZERO }
+        Self {
+            quota,
+            rate: quota,
+            since: Duration::ZERO,
+            last_decrease: None,
+            hold_until: Duration::ZERO,
+            passed: VecDeque::new(),
+        }
     }
 
-    /// The provider refused a request for its quota; `retry_after` is what it asked for.
-    pub fn throttled(&mut self, now: Duration, retry_after: Option<Duration>) {
+    /// Changes the quota. A rate that throttles had brought down goes on growing from where it is.
+    pub fn reconfigure(&mut self, now: Duration, quota: u32) {
+        let (rate, new) = (self.rate(now), f64::from(quota));
+        self.rate = if rate < self.quota { rate.min(new) } else { new };
+        self.since = self.since.max(now);
+        self.quota = new;
+    }
+
+    /// The provider took a request.
+    pub fn passed(&mut self, now: Duration) {
+        self.passed.push_back(now);
+        self.forget_before(now);
+    }
+
+    /// The provider refused a request for its quota, which went out at `sent`; `retry_after` is what it asked for.
+    pub fn throttled(&mut self, now: Duration, sent: Duration, retry_after: Option<Duration>) {
         if let Some(wait) = retry_after {
             self.hold_until = self.hold_until.max(now + wait);
         }
-        if self.last_decrease.is_some_and(|last| now < last + SAME_NEWS) {
+        if self.last_decrease.is_some_and(|last| sent < last + WINDOW) {
             return;
         }
-        self.rate = (self.rate(now) * DECREASE).max(FLOOR.min(self.quota));
-        self.since = now.max(self.hold_until);
+        self.forget_before(now);
+        let rate = self.rate(now);
+        #[expect(clippy::cast_precision_loss, reason = "a second's requests are far below 2^52")]
+        let passed = self.passed.len() as f64 / WINDOW.as_secs_f64();
+        let left = passed.min(rate) * DECREASE;
+        self.rate = left.max(rate * LEAST_LEFT).max(FLOOR.min(self.quota));
+        self.since = now.max(self.hold_until) + REST;
         self.last_decrease = Some(now);
     }
 
@@ -55,57 +92,14 @@ impl Pace {
     pub fn hold_until(&self) -> Duration {
         self.hold_until
     }
+
+    fn forget_before(&mut self, now: Duration) {
+        while self.passed.front().is_some_and(|&moment| moment + WINDOW < now) {
+            self.passed.pop_front();
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn it_starts_at_the_quota_and_never_passes_it() {
-        let pace = Pace::new(60);
-        assert_eq!(pace.rate(s(0)), 60.0);
-        assert_eq!(pace.rate(s(1000)), 60.0);
-    }
-
-    #[test]
-    fn a_burst_of_throttles_is_one_piece_of_news() {
-        let mut pace = Pace::new(60);
-        for _ in 0..50 {
-            pace.throttled(s(10), None);
-        }
-        assert_eq!(pace.rate(s(10)), 48.0);
-    }
-
-    #[test]
-    fn it_is_back_at_the_quota_within_thirty_seconds_of_the_lowest_rate() {
-        let mut pace = Pace::new(60);
-        for second in 0..100 {
-            pace.throttled(s(2 * second), None);
-        }
-        let end = s(2 * 99);
-        assert!(pace.rate(end) < 20.0, "{}", pace.rate(end));
-        assert_eq!(pace.rate(end + s(30)), 60.0);
-    }
-
-    #[test]
-    fn retry_after_holds_everything_and_does_not_count_as_recovery() {
-        let mut pace = Pace::new(60);
-        pace.throttled(s(10), Some(s(5)));
-        assert_eq!(pace.hold_until(), s(15));
-        assert_eq!(pace.rate(s(15)), 48.0);
-    }
-
-    #[test]
-    fn the_rate_never_falls_to_nothing() {
-        let mut pace = Pace::new(1);
-        for second in 0..100 {
-            pace.throttled(s(second) + Duration::from_millis(second), None);
-            assert!(pace.rate(s(second)) >= FLOOR);
-        }
-    }
-}
+#[path = "pace_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the network and the provider do to one request.
 #[derive(Debug, Clone)]
@@ -30,18 +31,42 @@ fn fates(max_transit: u64) -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(stretch, 1..12).prop_map(|stretches| stretches.concat())
 }
 
-/// Sends everything as fast as the slots allow; returns when each request arrived at the provider.
-fn arrivals(qps: u32, transit: Duration, fates: &[Fate]) -> Vec<Duration> {
+/// A quota and the longest transit.
+type Limit = (u32, Duration);
+
+/// One request on its way to the provider.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    admitted: Duration,
+    /// The quota at that moment.
+    qps: u32,
+    arrived: Duration,
+}
+
+/// Whether the network keeps the transit that was promised of it, or does what the fates say.
+#[derive(Debug, Clone, Copy)]
+enum Network {
+    Kept,
+    Fated,
+}
+
+/// Sends everything as fast as the slots allow, in the order of arrival; the limit `first` gives way to the others, each
+/// from its moment on.
+fn send(first: Limit, changes: &[(Duration, Limit)], network: Network, fates: &[Fate]) -> Vec<Sent> {
     #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
     enum News {
+        Changed,
         Written,
         Answered,
         Gone,
     }
-    let mut slots = Slots::new(qps, transit);
-    let mut news: Vec<(Duration, News, SlotId)> = Vec::new();
+    let mut slots = Slots::new(first.0, first.1);
+    let mut limit = first;
+    let mut changes_left = changes.iter().copied();
+    let nobody = SlotId { index: 0, serial: 0 };
+    let mut news: Vec<(Duration, News, SlotId)> = changes.iter().map(|(at, _)| (*at, News::Changed, nobody)).collect();
     let mut now = Duration::ZERO;
-    let mut arrived = Vec::new();
+    let mut sent = Vec::new();
     for fate in fates {
         let slot = loop {
             // All that happened up to now, in order.
@@ -52,6 +77,10 @@ fn arrivals(qps: u32, transit: Duration, fates: &[Fate]) -> Vec<Duration> {
                     News::Written => slots.written(slot, at),
                     News::Answered => slots.answered(slot, at),
                     News::Gone => slots.gone(slot, at),
+                    News::Changed => {
+                        limit = changes_left.next().expect("as many as there is news of").1;
+                        slots.reconfigure(limit.0, limit.1);
+                    }
                 }
             }
             let next = news.first().map(|(at, ..)| *at);
@@ -61,18 +90,43 @@ fn arrivals(qps: u32, transit: Duration, fates: &[Fate]) -> Vec<Duration> {
                 Admit::WaitForNews => next.expect("an unwritten request always brings news"),
             };
         };
+        let admitted = now;
         now += MS * u32::try_from(fate.late).unwrap();
         let written = now + Duration::from_millis(fate.write_after);
-        let arrival = written + Duration::from_millis(fate.transit);
-        arrived.push(arrival);
+        // It may be sent under any limit that there was meanwhile.
+        let meanwhile = changes.iter().filter(|(at, _)| (admitted..=written).contains(at)).map(|(_, limit)| limit.1);
+        let longest = meanwhile.fold(limit.1, Duration::max);
+        let transit = Duration::from_millis(fate.transit);
+        let arrived = match network {
+            Network::Kept => written + transit.min(longest),
+            Network::Fated => written + transit,
+        };
+        sent.push(Sent { admitted, qps: limit.0, arrived });
         news.push((written, News::Written, slot));
         match fate.reply_after {
-            Some(wait) => news.push((arrival + Duration::from_millis(wait), News::Answered, slot)),
+            Some(wait) => news.push((arrived + Duration::from_millis(wait), News::Answered, slot)),
             None => news.push((written + Duration::from_secs(10), News::Gone, slot)),
         }
     }
-    arrived.sort();
-    arrived
+    sent.sort_by_key(|sent| sent.arrived);
+    sent
+}
+
+/// When each request arrived at the provider, under one limit.
+fn arrivals(qps: u32, transit: Duration, fates: &[Fate]) -> Vec<Duration> {
+    send((qps, transit), &[], Network::Fated, fates).iter().map(|sent| sent.arrived).collect()
+}
+
+/// The first requests within a closed second that are more than was allowed when the last of them was admitted.
+fn too_many(sent: &[Sent]) -> Option<&[Sent]> {
+    (0..sent.len()).find_map(|first| {
+        let mut last: Option<&Sent> = None;
+        let second = sent[first..].iter().take_while(|other| other.arrived - sent[first].arrived <= SECOND);
+        second.enumerate().find_map(|(more, other)| {
+            last = last.filter(|last| last.admitted > other.admitted).or(Some(other));
+            (more + 1 > last?.qps as usize).then(|| &sent[first..=first + more])
+        })
+    })
 }
 
 /// The most arrivals in any closed second.
@@ -80,7 +134,7 @@ fn most_in_a_second(arrived: &[Duration]) -> usize {
     let mut first = 0;
     let mut most = 0;
     for (last, end) in arrived.iter().enumerate() {
-        while *end - arrived[first] > Duration::from_secs(1) {
+        while *end - arrived[first] > SECOND {
             first += 1;
         }
         most = most.max(last - first + 1);
@@ -107,6 +161,69 @@ proptest! {
         let written = arrivals(qps, Pacing::Send.transit(500 * MS), &at_once);
         prop_assert!(most_in_a_second(&written) <= qps as usize);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_second_keeps_the_quota_under_which_its_last_request_was_admitted(
+        limits in prop::collection::vec((0u64..6_000, 1u32..80, 1u64..1500), 1..8),
+        fates in fates(1500),
+    ) {
+        let mut now = Duration::ZERO;
+        let limits: Vec<(Duration, Limit)> = limits
+            .into_iter()
+            .map(|(after, qps, transit)| {
+                now += Duration::from_millis(after);
+                (now, (qps, Duration::from_millis(transit)))
+            })
+            .collect();
+        let sent = send(limits[0].1, &limits[1..], Network::Kept, &fates);
+        prop_assert!(too_many(&sent).is_none(), "{:?}", too_many(&sent));
+    }
+}
+
+/// A long run at full rate with `first` until the middle of the third second, and with `then` from there on.
+fn changed(first: u32, then: u32) -> (Vec<Duration>, Duration) {
+    let (transit, at) = (500 * MS, 2500 * MS);
+    let fate = Fate { write_after: 0, transit: 25, reply_after: Some(25), late: 0 };
+    let sent = send((first, transit), &[(at, (then, transit))], Network::Kept, &vec![fate; 400]);
+    (sent.iter().map(|sent| sent.arrived).collect(), at)
+}
+
+#[test]
+fn a_lower_quota_is_kept_from_one_window_after_the_change() {
+    let (arrived, at) = changed(60, 20);
+    let window = Slots::new(20, 500 * MS).window();
+    let later: Vec<Duration> = arrived.iter().copied().filter(|arrived| *arrived > at + window).collect();
+    assert_eq!((most_in_a_second(&arrived), most_in_a_second(&later)), (60, 20));
+    let rate = (later.len() - 20) as f64 / (*later.last().unwrap() - later[0]).as_secs_f64();
+    assert!((rate - 20.0 / 1.051).abs() < 0.5, "{rate}");
+}
+
+#[test]
+fn a_higher_quota_is_used_at_once_and_not_passed() {
+    let (arrived, at) = changed(20, 60);
+    let before = arrived.iter().filter(|arrived| **arrived < at).count();
+    let soon = arrived.iter().filter(|&arrived| (at..at + SECOND).contains(arrived)).count();
+    assert_eq!((before, most_in_a_second(&arrived)), (60, 60));
+    assert!(soon > 40, "{soon}");
+}
+
+#[test]
+fn a_slot_that_is_closed_hears_no_late_news() {
+    let mut slots = Slots::new(2, 500 * MS);
+    let Admit::Go(first) = slots.admit(Duration::ZERO) else { panic!("free") };
+    slots.written(first, Duration::ZERO);
+    slots.reconfigure(1, 500 * MS);
+    assert!(matches!(slots.admit(MS), Admit::WaitUntil(_)), "the free one was the one too many");
+    let Admit::Go(second) = slots.admit(2 * SECOND) else { panic!("free") };
+    slots.written(second, 2 * SECOND);
+    slots.answered(first, 2 * SECOND);
+    slots.reconfigure(2, 500 * MS);
+    assert!(matches!(slots.admit(2 * SECOND), Admit::Go(_)));
+    assert_eq!(slots.admit(2 * SECOND), Admit::WaitUntil(3501 * MS));
 }
 
 fn steady(qps: u32, transit: Duration, round_trip: u64) -> f64 {

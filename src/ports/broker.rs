@@ -3,6 +3,7 @@
 //! A [`Delivery`] is a job in hand. Each of its verbs consumes it and ends our hold on it; a delivery that is dropped
 //! without a verb comes back from the queue later, like one whose verb failed.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +14,8 @@ use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::model::progress::Progress;
 use crate::model::result::DismissResult;
+use crate::ports::fence::{Fence, Flow};
+use crate::ports::outcomes::OutcomeSource;
 
 /// The queue failed; everything in hand comes back once it is there again.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -134,6 +137,9 @@ pub trait Receipt: Send + Sync {
     async fn release(self: Box<Self>) -> Result<(), BrokerError>;
 }
 
+/// Is shown a job's body and message ID, and says whether it wants to see more.
+pub type See<'a> = dyn FnMut(&[u8], Option<&str>) -> ControlFlow<()> + 'a;
+
 /// One provider's jobs, or the intake's, as they arrive. Dropping it gives back what it holds.
 #[async_trait]
 pub trait JobSource: Send {
@@ -142,6 +148,13 @@ pub trait JobSource: Send {
 
     /// The best delivery at hand: urgent before bulk, due retries before new jobs of their lane.
     fn best(&mut self) -> Option<Delivery>;
+
+    /// The delivery at hand that is missed least, for a probe: new jobs before retries, bulk before urgent. So each probe
+    /// takes another job for as long as there are new ones.
+    fn spare(&mut self) -> Option<Delivery>;
+
+    /// Shows the jobs at hand, the best first, until told that it is enough: the body and the message ID.
+    fn look(&mut self, see: &mut See<'_>);
 
     /// How many are at hand, by lane.
     fn held(&self, lane: Lane) -> usize;
@@ -156,6 +169,9 @@ pub trait JobSource: Send {
 /// The right to be a provider's one active sender.
 #[async_trait]
 pub trait Lead: Send {
+    /// Stands for as long as the right is known to be held; asked before each request is written.
+    fn fence(&self) -> Fence;
+
     /// Resolves when the right is lost.
     async fn lost(&mut self) -> BrokerError;
 }
@@ -169,7 +185,7 @@ pub trait Broker: Send + Sync {
     /// The jobs of one provider; `prefetch` is how many may be at hand from each of its queues.
     async fn lanes(&self, provider: &ProviderName, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError>;
 
-    /// The best job of a provider without taking any other one into hand, for a probe.
+    /// The job of a provider that is missed least, as [`JobSource::spare`] says, without taking any other one into hand.
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError>;
 
     /// The right to send for a provider; None while another holds it.
@@ -178,11 +194,17 @@ pub trait Broker: Send + Sync {
     /// Whether somebody (a replica with another configuration, perhaps) keeps a queue for this lane.
     async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError>;
 
+    /// The results that wait for the ledger; None where the queue keeps none for it.
+    async fn outcomes(&self) -> Result<Option<Box<dyn OutcomeSource>>, BrokerError>;
+
     /// How many jobs wait in a lane, those in hand not counted.
     async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError>;
 
     /// All that waits for its time.
     async fn deferred(&self) -> Result<u64, BrokerError>;
+
+    /// Whether messages are taken.
+    fn flow(&self) -> Flow;
 
     /// Resolves when the connection is lost.
     async fn lost(&self) -> BrokerError;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Provider, endpoint::Endpoint, huawei, volcengine};
 
 /// What one provider needs to know, whatever its kind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderSettings {
     Volcengine(volcengine::Settings),
     Huawei(huawei::Settings),

@@ -7,11 +7,16 @@ pub mod catalog;
 pub mod encoding;
 pub mod endpoint;
 pub mod huawei;
+#[cfg(test)]
+mod properties;
 pub mod signature;
 #[cfg(test)]
 mod testing;
 mod trouble;
 pub mod volcengine;
+mod withheld;
+
+pub use withheld::withheld;
 
 use std::time::Duration;
 
@@ -79,6 +84,9 @@ pub trait Provider: Send + Sync {
 
     /// Says what a reply means, and under which request ID the provider knows the request.
     fn classify(&self, reply: &Reply) -> (Verdict, Option<RequestId>);
+
+    /// What no message may repeat: see [`withheld()`].
+    fn secrets(&self) -> Vec<&Secret>;
 
     /// The request that fetches a token, if this provider signs with one.
     fn token_call(&self) -> Option<Call> {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::dialect::Reply;
 use super::exchange::{self, Cut, dialect_of};
+use super::settings::Reuse;
 use super::{Sandbox, admin};
 
 /// What of a connection outlives its passing into HTTP.
@@ -72,8 +73,11 @@ async fn converse(sandbox: Arc<Sandbox>, stream: TcpStream) {
             return;
         }
     };
+    let keep = sandbox.settings.reuse == Reuse::Kept;
     let service = service_fn(|request| handle(Arc::clone(&sandbox), Arc::clone(&connection), request));
-    let ended = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service).await;
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).keep_alive(keep);
+    let ended = http.serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = ended {
         tracing::debug!(%error, connection = connection.number, "connection ended");
     }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub lockout: Option<Lockout>,
     /// How long every cloud waits before it answers.
     pub latency: Duration,
+    /// Whether a connection serves more than one request.
+    pub reuse: Reuse,
     /// The faults to begin with.
     pub rules: Rules,
     /// Where one JSON line a request is appended as soon as the request is over.
@@ -72,6 +74,14 @@ pub struct Throttling {
     pub volcengine: VolcengineThrottle,
     /// Sent along by both clouds, rounded up to whole seconds; the vendors document none.
     pub retry_after: Option<Duration>,
+}
+
+/// What becomes of a connection after its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reuse {
+    #[default]
+    Kept,
+    Closed,
 }
 
 /// So many bad signatures in a row lock the key for so long.
@@ -128,6 +138,7 @@ impl Default for Settings {
             throttling: Throttling::default(),
             lockout: Some(Lockout::default()),
             latency: Duration::ZERO,
+            reuse: Reuse::default(),
             rules: Rules::default(),
             log: None,
             remember: 200_000,

@@ -172,6 +172,14 @@ fn what_is_left_for_later_is_seen_with_its_line() {
 }
 
 #[test]
+fn a_select_that_draws_lots_is_seen_with_its_line() {
+    let [opened, biased] = [concat!("select", "! {"), "biased;"];
+    assert_eq!(left_to_chance(&format!("fn f() {{\n    {opened}\n        a = b => c,")), [2]);
+    assert_eq!(left_to_chance(&format!("fn f() {{\n    {opened}\n        {biased}\n        a = b => c,")), []);
+    assert_eq!(left_to_chance(&format!("{opened} {biased} a = b => c }}\n{opened} a = b => c }}")), [2]);
+}
+
+#[test]
 fn a_file_may_be_as_long_as_the_limit() {
     assert!(!is_too_long(&"x\n".repeat(MOST_LINES)));
     assert!(is_too_long(&"x\n".repeat(MOST_LINES + 1)));

@@ -172,7 +172,7 @@ mod rabbitmq {
         a_stopped_source_gives_back_what_it_holds_and_no_more
         a_dropped_delivery_comes_back_when_the_connection_ends
         what_is_held_too_long_goes_back
-        a_pull_takes_the_best_job_and_no_other
+        a_probe_takes_the_job_that_is_missed_least_and_no_other
         one_leads_at_a_time_and_the_next_one_when_it_leaves
         what_waits_is_counted_and_what_is_in_hand_is_not
         only_lanes_that_are_there_are_known
@@ -238,7 +238,7 @@ mod memory {
         a_stopped_source_gives_back_what_it_holds_and_no_more
         a_dropped_delivery_comes_back_when_the_connection_ends
         what_is_held_too_long_goes_back
-        a_pull_takes_the_best_job_and_no_other
+        a_probe_takes_the_job_that_is_missed_least_and_no_other
         one_leads_at_a_time_and_the_next_one_when_it_leaves
         what_waits_is_counted_and_what_is_in_hand_is_not
         only_lanes_that_are_there_are_known
@@ -259,7 +259,7 @@ mod sqlite {
         a_stopped_source_gives_back_what_it_holds_and_no_more
         a_dropped_delivery_comes_back_when_the_connection_ends
         what_is_held_too_long_goes_back
-        a_pull_takes_the_best_job_and_no_other
+        a_probe_takes_the_job_that_is_missed_least_and_no_other
         what_waits_is_counted_and_what_is_in_hand_is_not
         a_closed_connection_gives_nothing_more
     }

@@ -168,7 +168,7 @@ fn variables_override_the_file() {
 
 #[test]
 fn every_command_shows_help_with_an_example() {
-    for command in ["worker", "enqueue", "check", "schema", "sandbox"] {
+    for command in ["worker", "enqueue", "batch", "history", "pause", "resume", "dead", "check", "schema", "sandbox"] {
         let said = Said::from(run(&[command, "--help"], "nonsense", &[]));
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{command}");
         let begins = |line: &str, word: &str| line.trim_start().starts_with(word);

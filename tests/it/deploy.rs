@@ -55,15 +55,15 @@ fn seconds(text: &str) -> Duration {
 }
 
 #[test]
-fn the_compose_file_has_broker_clouds_and_worker() {
+fn the_compose_file_has_broker_database_clouds_and_worker() {
     with_services(|services| {
-        assert_eq!(texts(services, &[]), ["rabbitmq", "sandbox", "worker"]);
+        assert_eq!(texts(services, &[]), ["rabbitmq", "postgres", "sandbox", "worker"]);
         assert_eq!(texts(services, &["worker", "command"]), ["worker"]);
         assert_eq!(texts(services, &["worker", "depends_on", "rabbitmq", "condition"]), ["service_healthy"]);
         assert_eq!(texts(services, &["rabbitmq", "healthcheck", "test"])[0], "CMD");
         assert_eq!(texts(services, &["sandbox", "build", "dockerfile"]), ["deploy/Containerfile"]);
         assert_eq!(texts(services, &["worker", "build", "dockerfile"]), ["deploy/Containerfile"]);
-        for service in ["rabbitmq", "sandbox", "worker"] {
+        for service in ["postgres", "rabbitmq", "sandbox", "worker"] {
             for port in texts(services, &[service, "ports"]) {
                 assert!(port.starts_with("127.0.0.1:"), "{service} is published beyond this machine: {port}");
             }

@@ -1,15 +1,18 @@
 //! The embedded queue as a user meets it: no broker anywhere.
 
+mod crash;
 mod demo;
 mod intake;
+mod orders;
 mod resume;
 mod sweep;
+mod waiting;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,6 +21,7 @@ use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::support::eventually;
+use crate::support::process::Environment;
 use crate::support::sandbox::Sandbox;
 
 const UNLIMITED: [&str; 4] = ["--qps-volcengine", "unlimited", "--qps-huawei", "unlimited"];
@@ -85,12 +89,18 @@ impl Desk {
     }
 
     fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same with these variables.
+    fn start_with(&self, arguments: &[&str], environment: Environment<'_>) -> Running {
         let name = arguments.join(" ");
         let file = |kind: &str| File::create(self.path(kind)).expect("a file for its output");
         let child = Command::new(env!("CARGO_BIN_EXE_roomsweep"))
             .args(arguments)
             .env_clear()
             .env("RUST_BACKTRACE", "1")
+            .envs(environment.iter().copied())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(file("stdout"))
@@ -118,14 +128,18 @@ impl Desk {
     async fn settled(&self) -> Vec<String> {
         let url = format!("sqlite://{}?mode=ro", self.path("roomsweep.db").display());
         let mut connection = SqliteConnection::connect(&url).await.expect("the queue's file");
+        ledger_is_exact(&mut connection).await;
         sqlx::query_scalar("SELECT room_id FROM result").fetch_all(&mut connection).await.expect("its results")
     }
 
-    /// How often each room was asked for at the clouds.
+    /// How often each room was asked for at the clouds. A request that was cut off half-way names none.
     async fn requests(&self) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
         for request in self.sandbox.requests().await {
-            *counts.entry(request["room_id"].as_str().expect("a room").to_owned()).or_default() += 1;
+            match request["room_id"].as_str() {
+                Some(room) => *counts.entry(room.to_owned()).or_default() += 1,
+                None => assert_eq!(request["answered"], false, "{request}"),
+            }
         }
         counts
     }
@@ -135,15 +149,58 @@ impl Desk {
     }
 }
 
+/// Every result of the queue is in the ledger, and nothing else is; each job of a batch is counted once. How many jobs are
+/// over.
+async fn ledger_is_exact(file: &mut SqliteConnection) -> u64 {
+    // In one transaction, for a worker may be at work.
+    let mut file = file.begin().await.expect("a transaction");
+    let settled: Vec<(String, i64, String, String)> =
+        sqlx::query_as("SELECT job_id, run, outcome, json FROM result ORDER BY job_id, run")
+            .fetch_all(&mut *file)
+            .await
+            .expect("results");
+    let kept: Vec<(String, i64, String, String)> =
+        sqlx::query_as("SELECT job_id, run, outcome, result FROM entry ORDER BY job_id, run")
+            .fetch_all(&mut *file)
+            .await
+            .expect("a ledger");
+    assert!(settled == kept, "{} results and {} entries", settled.len(), kept.len());
+    let attempts: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM attempt").fetch_one(&mut *file).await.expect("attempts");
+    let results: Vec<Value> = settled.iter().map(|(.., json)| serde_json::from_str(json).expect("a result")).collect();
+    let logged: usize = results.iter().map(|result| result["attempt_log"].as_array().expect("a log").len()).sum();
+    assert_eq!(attempts, logged as i64);
+
+    let mut expected: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+    for result in results.iter().filter(|result| result["batch_id"].is_string()) {
+        let [batch, provider, outcome] =
+            ["batch_id", "provider", "outcome"].map(|name| result[name].as_str().expect("a text").to_owned());
+        *expected.entry((batch, provider, outcome)).or_default() += 1;
+    }
+    let counted: Vec<(String, String, String, i64)> =
+        sqlx::query_as("SELECT batch_id, provider, outcome, jobs FROM batch_tally WHERE jobs <> 0")
+            .fetch_all(&mut *file)
+            .await
+            .expect("batches");
+    let counted: BTreeMap<_, _> =
+        counted.into_iter().map(|(batch, provider, outcome, jobs)| ((batch, provider, outcome), jobs)).collect();
+    assert_eq!(counted, expected);
+    settled.len() as u64
+}
+
 fn sweep_arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["sweep", "rooms.txt", "--provider", "volcengine", "--app", "app"][..], more].concat()
 }
 
 impl Running {
-    async fn ended(mut self) -> Said {
+    async fn status(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let ended = || std::future::ready(child.try_wait().expect("our own child"));
-        let status = eventually(&format!("the end of {}", self.name), SOON * 2, ended).await;
+        eventually(&format!("the end of {}", self.name), SOON * 2, ended).await
+    }
+
+    async fn ended(mut self) -> Said {
+        let status = self.status().await;
         let read = |name: &str| fs::read_to_string(self.directory.join(name)).expect("its output");
         Said { code: status.code(), out: read("stdout"), err: read("stderr") }
     }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::OpenError;
 use crate::model::secret::Secret;
 use crate::ports::broker::BrokerError;
+use crate::ports::fence::FlowSwitch;
 
 /// The whole handshake must be over by then.
 const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -31,12 +32,17 @@ pub struct Settings {
     pub client_name: String,
 }
 
-/// Connects; `broken` is told when the connection ends.
-pub async fn open(
-    settings: &Settings,
-    purpose: &str,
-    broken: watch::Sender<Option<BrokerError>>,
-) -> Result<Connection, OpenError> {
+/// What becomes known of a connection while it is there.
+#[derive(Clone, Default)]
+pub struct News {
+    /// Told when the connection ends, or must be given up.
+    pub broken: watch::Sender<Option<BrokerError>>,
+    /// Told while the broker takes nothing: an alarm of its memory or its disk.
+    pub flow: FlowSwitch,
+}
+
+/// Connects; its `news` are told from then on.
+pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Connection, OpenError> {
     // The parser's own message would show the URL, and the password in it.
     let mut uri: AMQPUri =
         settings.url.expose().parse().map_err(|_| OpenError::Unreachable("queue.url is not an AMQP URL".into()))?;
@@ -53,27 +59,28 @@ pub async fn open(
         Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
         Err(_) => return Err(OpenError::Unreachable(format!("no answer within {HANDSHAKE:?}"))),
     };
-    tokio::spawn(watch_over(connection.events_listener(), broken));
+    tokio::spawn(watch_over(connection.events_listener(), news));
     Ok(connection)
 }
 
-async fn watch_over(
-    events: impl futures_util::Stream<Item = Event> + Send,
-    broken: watch::Sender<Option<BrokerError>>,
-) {
+async fn watch_over(events: impl futures_util::Stream<Item = Event> + Send, news: News) {
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         match event {
             // One channel was refused something: whoever asked on it is told.
             Event::Error(error) if error.is_amqp_soft_error() => {}
             Event::Error(error) => {
-                broken.send_replace(Some(BrokerError::Lost(error.to_string())));
+                news.broken.send_replace(Some(BrokerError::Lost(error.to_string())));
                 return;
             }
-            Event::ConnectionBlocked(reason) => tracing::warn!(reason, "the broker takes nothing for now"),
-            Event::ConnectionUnblocked => tracing::info!("the broker takes messages again"),
+            Event::ConnectionBlocked(reason) => {
+                news.flow.send_replace(Some(format!("the broker takes nothing for now: {reason}")));
+            }
+            Event::ConnectionUnblocked => {
+                news.flow.send_replace(None);
+            }
             _ => {}
         }
     }
-    broken.send_replace(Some(BrokerError::Lost("connection closed".into())));
+    news.broken.send_replace(Some(BrokerError::Lost("connection closed".into())));
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
-use super::connection::{self, Settings};
+use super::connection::{self, News, Settings};
 use super::publish::{Publisher, Routing};
 
 /// A copy is not waited for longer.
@@ -39,9 +39,9 @@ impl Copies {
         let publisher = match kept.take().filter(|publisher| publisher.connection().status().connected()) {
             Some(publisher) => publisher,
             None => {
-                let (broken, _) = watch::channel(None);
-                let connection = connection::open(&self.settings, "copies", broken.clone()).await;
-                Publisher::new(connection.map_err(|error| error.to_string())?, broken)
+                let news = News::default();
+                let connection = connection::open(&self.settings, "copies", news.clone()).await;
+                Publisher::new(connection.map_err(|error| error.to_string())?, news)
             }
         };
         publisher

@@ -2,15 +2,35 @@
 
 use jiff::Timestamp;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use super::topology::RUNGS;
 use crate::model::progress::Progress;
-use crate::model::result::DismissResult;
+use crate::model::result::{DismissResult, Outcome};
 use crate::ports::broker::{Message, QueueEnding};
 
 /// Carries a job's progress between attempts.
 const PROGRESS: &str = "x-roomsweep-progress";
+/// What a dead letter says of itself. Its progress has a name of its own: somebody who moves the letter back by hand
+/// wants it to start afresh.
+pub const OUTCOME: &str = "x-outcome";
+pub const ERROR: &str = "x-error";
+pub const JOB_ID: &str = "x-job-id";
+pub const SETTLED_AT: &str = "x-settled-at";
+pub const LAST_RUN: &str = "x-last-run";
+/// Never carried on: what the broker notes of a message on its way, and what we do.
+const OURS: [&str; 10] = [
+    "CC",
+    "BCC",
+    "x-delivery-count",
+    "x-opt-rabbitmq-received-time",
+    PROGRESS,
+    OUTCOME,
+    ERROR,
+    JOB_ID,
+    SETTLED_AT,
+    LAST_RUN,
+];
 /// Headers over about 128 KiB make the broker close the connection; ours stay far below that.
 const MAX_PROGRESS: usize = 48 * 1024;
 /// Foreign headers above this are left behind when a job is published on.
@@ -28,12 +48,13 @@ pub fn read(body: Vec<u8>, properties: &BasicProperties, namespace: &str) -> Mes
         correlation_id: text(properties.correlation_id()),
         reply_to: text(properties.reply_to()),
         traceparent: header(properties, "traceparent").filter(|text| text.len() <= MAX_TRACEPARENT),
-        progress: header(properties, PROGRESS).and_then(|json| serde_json::from_str(&json).ok()),
+        progress: header(properties, PROGRESS).and_then(|json| Progress::read(&json)),
         ended: ended(properties, namespace),
     }
 }
 
-fn header(properties: &BasicProperties, name: &str) -> Option<String> {
+/// A text header.
+pub fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     match properties.headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => Some(text.to_string()),
         AMQPValue::ShortString(text) => Some(text.to_string()),
@@ -67,23 +88,41 @@ fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
 /// The properties with which a job is published on: the producer's own, cleaned of what would drop, break or fan it
 /// out (`user_id`, `expiration`, `CC`, `BCC`, `x-death`), with its progress and a message ID.
 pub fn onward(original: &BasicProperties, message: &Message) -> BasicProperties {
-    travelling(original, message, foreign(original))
+    let mut headers = foreign(original);
+    if let Some(progress) = &message.progress {
+        headers.insert(PROGRESS.into(), text(encode(progress.clone())));
+    }
+    travelling(original, message, headers)
 }
 
 /// The properties of a dead letter: the producer's own, and why it is here.
 pub fn dead(original: &BasicProperties, message: &Message, result: &DismissResult) -> BasicProperties {
     let mut headers = foreign(original);
     let error = result.error.as_ref().map_or_else(String::new, |error| format!("{}: {}", error.code, error.message));
-    headers.insert("x-outcome".into(), AMQPValue::LongString(result.outcome.as_str().into()));
-    headers.insert("x-error".into(), AMQPValue::LongString(error.into()));
-    headers.insert("x-job-id".into(), AMQPValue::LongString(result.job_id.as_str().into()));
+    headers.insert(OUTCOME.into(), text(result.outcome.as_str()));
+    headers.insert(ERROR.into(), text(error));
+    headers.insert(JOB_ID.into(), text(result.job_id.as_str()));
+    headers.insert(SETTLED_AT.into(), text(result.settled_at.to_string()));
+    headers.insert(LAST_RUN.into(), text(encode(result.progress())));
     travelling(original, message, headers)
 }
 
-fn travelling(original: &BasicProperties, message: &Message, mut headers: FieldTable) -> BasicProperties {
-    if let Some(progress) = &message.progress {
-        headers.insert(PROGRESS.into(), AMQPValue::LongString(encode(progress.clone()).into()));
+/// The properties of a result that the ledger did not take, among the dead letters.
+pub fn unkept(original: &BasicProperties, why: &str) -> BasicProperties {
+    let mut headers = foreign(original);
+    headers.insert(OUTCOME.into(), text(Outcome::Invalid.as_str()));
+    headers.insert(ERROR.into(), text(why));
+    if let Some(id) = original.message_id() {
+        headers.insert(JOB_ID.into(), text(id.as_str()));
     }
+    carried(original).with_headers(headers)
+}
+
+fn text(value: impl Into<LongString>) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn travelling(original: &BasicProperties, message: &Message, headers: FieldTable) -> BasicProperties {
     let properties = carried(original).with_headers(headers);
     match &message.message_id {
         Some(id) => properties.with_message_id(id.as_str().into()),
@@ -94,12 +133,12 @@ fn travelling(original: &BasicProperties, message: &Message, mut headers: FieldT
 /// The properties of a result.
 pub fn result(message: &Message, result: &DismissResult) -> BasicProperties {
     let mut headers = FieldTable::default();
-    headers.insert("outcome".into(), AMQPValue::LongString(result.outcome.as_str().into()));
+    headers.insert("outcome".into(), text(result.outcome.as_str()));
     if let Some(provider) = &result.provider {
-        headers.insert("provider".into(), AMQPValue::LongString(provider.as_str().into()));
+        headers.insert("provider".into(), text(provider.as_str()));
     }
     if let Some(traceparent) = &message.traceparent {
-        headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.as_str().into()));
+        headers.insert("traceparent".into(), text(traceparent.as_str()));
     }
     let correlation = message.correlation_id.as_deref().unwrap_or(result.job_id.as_str());
     BasicProperties::default()
@@ -156,11 +195,8 @@ fn foreign(original: &BasicProperties) -> FieldTable {
     let mut kept = FieldTable::default();
     let mut size = 0;
     for (name, value) in original.headers().iter().flat_map(|headers| headers.inner()) {
-        let ours =
-            matches!(name.as_str(), "CC" | "BCC" | PROGRESS | "x-delivery-count" | "x-opt-rabbitmq-received-time")
-                || name.as_str().ends_with("-death")
-                || name.as_str().contains("-death-");
-        if ours {
+        let name_is_ours = OURS.contains(&name.as_str());
+        if name_is_ours || name.as_str().ends_with("-death") || name.as_str().contains("-death-") {
             continue;
         }
         size += name.as_str().len() + weight(value);
@@ -194,8 +230,7 @@ fn encode(mut progress: Progress) -> String {
         if json.len() <= MAX_PROGRESS || progress.log.is_empty() {
             return json;
         }
-        progress.log.remove(0);
-        progress.omitted = progress.omitted.saturating_add(1);
+        progress.shorten(progress.log.len() - 1);
     }
 }
 

@@ -3,6 +3,9 @@ use crate::model::progress::AttemptRecord;
 use crate::model::verdict::{Fault, VerdictLabel};
 use lapin::types::FieldArray;
 
+#[path = "message_properties.rs"]
+mod properties;
+
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }

@@ -5,8 +5,11 @@
 
 mod connection;
 mod copies;
+mod dead;
 mod lead;
+mod letter;
 pub mod message;
+mod outcomes;
 mod publish;
 mod receipt;
 mod source;
@@ -19,18 +22,21 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ErrorKind};
-use tokio::sync::watch;
 
+use connection::News;
 pub use connection::Settings;
 use copies::Copies;
+use outcomes::AmqpOutcomes;
 use publish::{InOrder, Publisher};
 use receipt::{AmqpReceipt, Desk};
 use source::{AmqpSource, Tap};
-use topology::{Names, RUNGS, ResultsQueue, Wanted, lanes_of};
+use topology::{LedgerQueue, Names, RUNGS, ResultsQueue, Wanted, lanes_of};
 
 use crate::model::ids::ProviderName;
 use crate::model::job::DismissJob;
 use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, Lead};
+use crate::ports::fence::Flow;
+use crate::ports::outcomes::OutcomeSource;
 
 /// Deliveries that the router may have in hand. A quorum queue takes in 32 acks of a channel at a time and holds back the
 /// others, and these are forgotten if the channel closes just then: a clean stop would route jobs twice.
@@ -52,24 +58,26 @@ pub struct AmqpBroker {
     consuming: Connection,
     desk: Arc<Desk>,
     namespace: String,
-    broken: watch::Receiver<Option<BrokerError>>,
+    ledger: LedgerQueue,
+    news: News,
 }
 
 impl AmqpBroker {
     /// Connects and declares what is wanted; idempotent.
     pub async fn open(settings: &Settings, wanted: &Wanted) -> Result<Self, OpenError> {
         let names = Names::new(&settings.namespace);
-        let (tell, broken) = watch::channel(None);
-        let publishing = connection::open(settings, "publish", tell.clone()).await?;
-        let consuming = connection::open(settings, "consume", tell.clone()).await?;
+        let news = News::default();
+        let publishing = connection::open(settings, "publish", news.clone()).await?;
+        let consuming = connection::open(settings, "consume", news.clone()).await?;
         let unreachable = |error: lapin::Error| OpenError::Unreachable(error.to_string());
         let channel = publishing.create_channel().await.map_err(unreachable)?;
         topology::declare(&channel, &names, wanted).await?;
-        let publisher = Publisher::new(publishing, tell);
+        let publisher = Publisher::new(publishing, news.clone());
         let copies = Copies::new(settings.clone());
         let results = wanted.outcomes.map_or(ResultsQueue::ExchangeOnly, |outcomes| outcomes.results);
+        let ledger = wanted.outcomes.map_or(LedgerQueue::Absent, |outcomes| outcomes.ledger);
         let desk = Arc::new(Desk { publisher, copies, names, results });
-        Ok(Self { consuming, desk, namespace: settings.namespace.clone(), broken })
+        Ok(Self { consuming, desk, namespace: settings.namespace.clone(), ledger, news })
     }
 
     /// A way in for new jobs, which keeps their order.
@@ -147,7 +155,7 @@ impl Broker for AmqpBroker {
 
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError> {
         let channel = self.consuming.create_channel().await.map_err(lost)?;
-        for tap in self.taps(provider) {
+        for tap in self.taps(provider).into_iter().rev() {
             let got = channel.basic_get(tap.queue.into(), BasicGetOptions::default()).await.map_err(lost)?;
             if let Some(got) = got {
                 let delivery = got.delivery;
@@ -165,13 +173,23 @@ impl Broker for AmqpBroker {
     }
 
     async fn lead(&self, provider: &ProviderName) -> Result<Option<Box<dyn Lead>>, BrokerError> {
-        let lead = lead::take(&self.consuming, &self.desk.names.lead(provider)).await?;
+        let lead = lead::take(&self.consuming, &self.desk.names.lead(provider), self.flow()).await?;
         Ok(lead.map(|lead| Box::new(lead) as Box<dyn Lead>))
     }
 
     async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError> {
         let channel = self.consuming.create_channel().await.map_err(lost)?;
         Ok(self.count(&channel, &self.desk.names.lane(lane)).await?.is_some())
+    }
+
+    async fn outcomes(&self) -> Result<Option<Box<dyn OutcomeSource>>, BrokerError> {
+        match self.ledger {
+            LedgerQueue::Absent => Ok(None),
+            LedgerQueue::Present => {
+                let source = AmqpOutcomes::open(&self.consuming, self.desk.clone()).await?;
+                Ok(Some(Box::new(source)))
+            }
+        }
     }
 
     async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError> {
@@ -190,8 +208,12 @@ impl Broker for AmqpBroker {
         Ok(total)
     }
 
+    fn flow(&self) -> Flow {
+        Flow::of(&self.news.flow)
+    }
+
     async fn lost(&self) -> BrokerError {
-        let mut broken = self.broken.clone();
+        let mut broken = self.news.broken.subscribe();
         match broken.wait_for(Option::is_some).await {
             Ok(error) => error.clone().unwrap_or_else(|| BrokerError::Lost("unknown".into())),
             Err(_) => BrokerError::Lost("the connection is closed".into()),

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::error::Elapsed;
+use tokio::sync::Semaphore;
 
+use super::connection::News;
 use crate::ports::broker::BrokerError;
+use crate::ports::crash::{self, Point};
+use crate::ports::fence::Flow;
 
-/// A broker that does not confirm for so long is frozen, or blocked by an alarm: both connections are built anew.
+/// A broker that does not confirm for so long, although it takes messages, is frozen: both connections are built anew.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(20);
 /// So many messages may wait for their confirm at a time.
 const UNDER_WAY: usize = 64;
@@ -30,13 +32,13 @@ pub struct Publisher {
     connection: Connection,
     idle: Mutex<Vec<Channel>>,
     places: Semaphore,
-    broken: watch::Sender<Option<BrokerError>>,
+    news: News,
 }
 
 impl Publisher {
-    /// `broken` is told when the connection must be given up.
-    pub fn new(connection: Connection, broken: watch::Sender<Option<BrokerError>>) -> Self {
-        Self { connection, idle: Mutex::default(), places: Semaphore::new(UNDER_WAY), broken }
+    /// `news` of this connection; they are told, too, when it must be given up.
+    pub fn new(connection: Connection, news: News) -> Self {
+        Self { connection, idle: Mutex::default(), places: Semaphore::new(UNDER_WAY), news }
     }
 
     pub fn connection(&self) -> &Connection {
@@ -59,9 +61,13 @@ impl Publisher {
             self.idle().push(channel);
             Ok(confirmation)
         };
-        let outcome = read(tokio::time::timeout(CONFIRM_TIMEOUT, exchanged).await, exchange, key);
+        let outcome = tokio::select! {
+            biased;
+            exchanged = exchanged => read(exchanged, exchange, key),
+            () = self.patience() => Err(BrokerError::Unconfirmed(CONFIRM_TIMEOUT)),
+        };
         if let Err(lost @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) = &outcome {
-            self.broken.send_replace(Some(lost.clone()));
+            self.news.broken.send_replace(Some(lost.clone()));
         }
         outcome
     }
@@ -70,6 +76,18 @@ impl Publisher {
     pub async fn in_order(&self) -> Result<InOrder, BrokerError> {
         let channel = self.channel().await.map_err(|error| BrokerError::Lost(error.to_string()))?;
         Ok(InOrder { channel })
+    }
+
+    /// Ends once the broker had its time; while it takes nothing, time stands still.
+    async fn patience(&self) {
+        let mut flow = Flow::of(&self.news.flow);
+        loop {
+            flow.until_free().await;
+            tokio::select! {
+                () = flow.until_blocked() => {}
+                () = tokio::time::sleep(CONFIRM_TIMEOUT) => return,
+            }
+        }
     }
 
     async fn channel(&self) -> lapin::Result<Channel> {
@@ -104,7 +122,10 @@ impl InOrder {
         properties: BasicProperties,
     ) -> Result<(), BrokerError> {
         let exchanged = confirmed(&self.channel, exchange, key, Routing::Mandatory, body, properties);
-        read(tokio::time::timeout(CONFIRM_TIMEOUT, exchanged).await, exchange, key)
+        match tokio::time::timeout(CONFIRM_TIMEOUT, exchanged).await {
+            Ok(exchanged) => read(exchanged, exchange, key),
+            Err(_) => Err(BrokerError::Unconfirmed(CONFIRM_TIMEOUT)),
+        }
     }
 }
 
@@ -117,18 +138,19 @@ async fn confirmed(
     properties: BasicProperties,
 ) -> lapin::Result<Confirmation> {
     let options = BasicPublishOptions { mandatory: routing == Routing::Mandatory, ..BasicPublishOptions::default() };
-    channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?.await
+    let unconfirmed = channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?;
+    crash::point(Point::Unconfirmed);
+    unconfirmed.await
 }
 
-fn read(outcome: Result<lapin::Result<Confirmation>, Elapsed>, exchange: &str, key: &str) -> Result<(), BrokerError> {
+fn read(outcome: lapin::Result<Confirmation>, exchange: &str, key: &str) -> Result<(), BrokerError> {
     match outcome {
-        Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-        Ok(Ok(Confirmation::Ack(Some(returned)))) => {
+        Ok(Confirmation::Ack(None)) => Ok(()),
+        Ok(Confirmation::Ack(Some(returned))) => {
             Err(BrokerError::Unroutable(format!("{exchange}/{key}: {}", returned.reply_text)))
         }
-        Ok(Ok(Confirmation::Nack(_))) => Err(BrokerError::Refused(format!("{exchange}/{key}"))),
-        Ok(Ok(Confirmation::NotRequested)) => Err(BrokerError::Lost("the channel does not confirm".into())),
-        Ok(Err(error)) => Err(BrokerError::Lost(error.to_string())),
-        Err(_) => Err(BrokerError::Unconfirmed(CONFIRM_TIMEOUT)),
+        Ok(Confirmation::Nack(_)) => Err(BrokerError::Refused(format!("{exchange}/{key}"))),
+        Ok(Confirmation::NotRequested) => Err(BrokerError::Lost("the channel does not confirm".into())),
+        Err(error) => Err(BrokerError::Lost(error.to_string())),
     }
 }

@@ -13,6 +13,7 @@ use super::message::{self, Hop};
 use super::publish::{Publisher, Routing};
 use super::topology::{Names, RUNGS, ResultsQueue};
 use crate::ports::broker::{BrokerError, LaneKey, Message, Receipt, Settlement};
+use crate::ports::crash::{self, Point};
 
 /// What every receipt of a connection shares.
 pub struct Desk {
@@ -38,7 +39,9 @@ impl AmqpReceipt {
     /// would stay with us for as long as its channel is open.
     async fn let_go(&self, stored: Result<(), BrokerError>) -> Result<(), BrokerError> {
         match stored {
-            Ok(()) => written(self.acker.ack(BasicAckOptions::default()).await),
+            Ok(()) => {
+                written(self.acker.ack(BasicAckOptions::default()).await).inspect(|()| crash::point(Point::Acked))
+            }
             Err(error @ (BrokerError::Refused(_) | BrokerError::Unroutable(_))) => {
                 tokio::time::sleep(REFUSED_PAUSE).await;
                 self.give_back().await?;
@@ -68,12 +71,14 @@ impl AmqpReceipt {
             ResultsQueue::ExchangeOnly => Routing::Optional,
         };
         publisher.publish(&names.results(), &key, routing, &body, properties.clone()).await?;
+        crash::point(Point::Told);
         if let Some(reply_to) = message.reply_to.as_deref() {
             self.desk.copies.send(reply_to, &body, properties).await;
         }
         if result.outcome.is_dead_letter() {
             let properties = message::dead(&self.properties, message, result);
             publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
+            crash::point(Point::Buried);
         }
         Ok(())
     }
@@ -108,12 +113,12 @@ impl Receipt for AmqpReceipt {
             Hop::Wait(rung) => self.desk.names.wait(rung),
         };
         let stored = self.onward(&exchange, &key, &message).await;
-        self.let_go(stored).await
+        self.let_go(stored.inspect(|()| crash::point(Point::Deferred))).await
     }
 
     async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
         let stored = self.onward(&self.desk.names.jobs(), &lane.to_string(), &message).await;
-        self.let_go(stored).await
+        self.let_go(stored.inspect(|()| crash::point(Point::Forwarded))).await
     }
 
     async fn release(self: Box<Self>) -> Result<(), BrokerError> {

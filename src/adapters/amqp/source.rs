@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use futures_util::future::select_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
 use super::message;
 use super::receipt::{AmqpReceipt, Desk};
 use crate::model::job::Lane;
-use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey};
+use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
 
 /// The queue to consume, and what its jobs are.
 pub struct Tap {
@@ -29,6 +29,10 @@ struct Line {
     lane: Option<LaneKey>,
     held: VecDeque<(Instant, lapin::message::Delivery)>,
 }
+
+/// A quorum queue takes in 32 acks of a channel at a time, those of jobs that go back included. It holds back the others, and
+/// forgets them if the channel closes just then: so it stays open for a while.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Consumers in the order in which their jobs are to be served.
 pub struct AmqpSource {
@@ -74,7 +78,7 @@ impl AmqpSource {
     }
 }
 
-fn arrived(next: Option<lapin::Result<lapin::message::Delivery>>) -> Result<lapin::message::Delivery, BrokerError> {
+pub fn arrived(next: Option<lapin::Result<lapin::message::Delivery>>) -> Result<lapin::message::Delivery, BrokerError> {
     match next {
         Some(Ok(delivery)) => Ok(delivery),
         Some(Err(error)) => Err(BrokerError::Lost(error.to_string())),
@@ -119,6 +123,23 @@ impl JobSource for AmqpSource {
         Some(hand_over(&self.desk, &self.namespace, line, delivery))
     }
 
+    fn spare(&mut self) -> Option<Delivery> {
+        self.gather();
+        let line = self.lines.iter_mut().rfind(|line| !line.held.is_empty())?;
+        let (_, delivery) = line.held.pop_front()?;
+        Some(hand_over(&self.desk, &self.namespace, line, delivery))
+    }
+
+    fn look(&mut self, see: &mut See<'_>) {
+        self.gather();
+        for (_, delivery) in self.lines.iter().flat_map(|line| &line.held) {
+            let id = delivery.properties.message_id().as_ref().map(ShortString::as_str);
+            if see(&delivery.data, id.filter(|id| !id.is_empty())).is_break() {
+                return;
+            }
+        }
+    }
+
     fn held(&self, lane: Lane) -> usize {
         let of_lane = |line: &&Line| line.lane.as_ref().is_some_and(|key| key.lane == lane);
         self.lines.iter().filter(of_lane).map(|line| line.held.len()).sum()
@@ -140,6 +161,12 @@ impl JobSource for AmqpSource {
             let cancelled = line.channel.basic_cancel(line.consumer.tag(), BasicCancelOptions::default()).await;
             cancelled.map_err(|error| BrokerError::Lost(error.to_string()))?;
         }
-        self.release_older_than(Duration::ZERO).await
+        self.release_older_than(Duration::ZERO).await?;
+        let channels: Vec<Channel> = self.lines.drain(..).map(|line| line.channel).collect();
+        tokio::spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            drop(channels);
+        });
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! What may be done to a job in hand.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::fault::broker;
-use super::row::{AT_ONCE, Rank, milliseconds, number};
+use super::row::{AT_ONCE, Rank, milliseconds, number, turn};
+use crate::model::result::DismissResult;
 use crate::ports::broker::{BrokerError, LaneKey, Message, ProviderKnown, Settlement};
 
 pub enum Change {
@@ -42,20 +44,30 @@ impl Change {
         Ok(Change::Settle(Box::new(Ended { settlement: settlement.clone(), tag, json, dead })))
     }
 
-    pub fn defer(message: &Message, lane: &LaneKey) -> Result<Self, BrokerError> {
+    pub fn defer(message: &Message, lane: &LaneKey, now: Timestamp) -> Result<Self, BrokerError> {
         let due = message.progress.as_ref().and_then(|progress| progress.due);
-        Self::to(lane, message, due.map_or(AT_ONCE, milliseconds))
+        let (available_at, rank) = turn(due, now);
+        Self::to(lane, message, available_at, Some(rank))
     }
 
     pub fn forward(message: &Message, lane: &LaneKey) -> Result<Self, BrokerError> {
-        Self::to(lane, message, AT_ONCE)
+        Self::to(lane, message, AT_ONCE, None)
     }
 
-    fn to(lane: &LaneKey, message: &Message, available_at: i64) -> Result<Self, BrokerError> {
+    /// One that was tried keeps its rank, whatever is asked for.
+    fn to(lane: &LaneKey, message: &Message, available_at: i64, rank: Option<Rank>) -> Result<Self, BrokerError> {
         let was_tried = message.progress.as_ref().is_some_and(|progress| progress.attempts > 0);
         let progress = message.progress.as_ref().map(encode).transpose()?;
-        let rank = was_tried.then(|| Rank::Retried.number());
-        Ok(Change::Move(Move { lane: lane.clone(), progress, available_at, rank }))
+        let rank = if was_tried { Some(Rank::Retried) } else { rank };
+        Ok(Change::Move(Move { lane: lane.clone(), progress, available_at, rank: rank.map(Rank::number) }))
+    }
+
+    /// What is to be kept of it in the ledger.
+    pub fn result(&self) -> Option<&DismissResult> {
+        match self {
+            Change::Settle(ended) => Some(&ended.settlement.result),
+            Change::Move(_) => None,
+        }
     }
 
     /// Does it to job `seq`, in the transaction that is open.
@@ -127,7 +139,7 @@ fn properties(message: &Message, settlement: &Settlement) -> String {
         "message_id": message.message_id,
         "correlation_id": message.correlation_id,
         "traceparent": message.traceparent,
-        "progress": message.progress,
+        "last_run": result.progress(),
         "headers": {"x-outcome": result.outcome, "x-error": error, "x-job-id": result.job_id},
     });
     properties.to_string()

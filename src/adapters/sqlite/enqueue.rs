@@ -1,9 +1,10 @@
 //! Putting jobs in.
 
+use jiff::Timestamp;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::fault;
-use super::row::{AT_ONCE, Rank, milliseconds, number};
+use super::row::{number, turn};
 use crate::model::job::DismissJob;
 use crate::ports::broker::BrokerError;
 
@@ -15,6 +16,7 @@ pub async fn insert(
     connection: &mut SqliteConnection,
     jobs: &[DismissJob],
     tag: Option<&str>,
+    now: Timestamp,
 ) -> Result<(), BrokerError> {
     for chunk in jobs.chunks(CHUNK) {
         let mut bodies = Vec::with_capacity(chunk.len());
@@ -24,10 +26,11 @@ pub async fn insert(
         let mut insert: QueryBuilder<'_, Sqlite> =
             QueryBuilder::new("INSERT INTO job (provider, lane, rank, available_at, job_id, tag, body) ");
         insert.push_values(chunk.iter().zip(bodies), |mut row, (job, body)| {
+            let (available_at, rank) = turn(job.not_before, now);
             row.push_bind(job.provider.as_str())
                 .push_bind(number(job.lane))
-                .push_bind(Rank::New.number())
-                .push_bind(job.not_before.map_or(AT_ONCE, milliseconds))
+                .push_bind(rank.number())
+                .push_bind(available_at)
                 .push_bind(job.job_id.as_str())
                 .push_bind(tag)
                 .push_bind(body);

@@ -1,6 +1,9 @@
 //! What SQLite's error codes mean for us.
 
+use std::time::Duration;
+
 use crate::ports::broker::BrokerError;
+use crate::ports::ledger::LedgerError;
 
 /// The kinds that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,6 +11,10 @@ pub enum Code {
     Full,
     NotWritable,
     NotADatabase,
+    /// Another process writes, or the disk does not answer: both pass.
+    Busy,
+    /// What was to be written is not what the table takes.
+    Unfit,
     Other,
 }
 
@@ -19,6 +26,8 @@ pub fn code(error: &sqlx::Error) -> Code {
         Some(13) => Code::Full,
         Some(8 | 14) => Code::NotWritable,
         Some(11 | 26) => Code::NotADatabase,
+        Some(5 | 6 | 10) => Code::Busy,
+        Some(18..=20) => Code::Unfit,
         Some(_) | None => Code::Other,
     }
 }
@@ -28,11 +37,65 @@ pub fn broker(error: &sqlx::Error) -> BrokerError {
     match code(error) {
         Code::Full => BrokerError::Refused("the disk of the queue's file is full".into()),
         Code::NotWritable => BrokerError::Refused(format!("the queue's file cannot be written: {error}")),
-        Code::NotADatabase | Code::Other => BrokerError::Lost(format!("the queue's file: {error}")),
+        Code::NotADatabase | Code::Busy | Code::Unfit | Code::Other => {
+            BrokerError::Lost(format!("the queue's file: {error}"))
+        }
+    }
+}
+
+/// Whatever the operator may mend passes, as seen from here.
+pub fn ledger(error: &sqlx::Error) -> LedgerError {
+    match code(error) {
+        Code::Full => LedgerError::Away("the disk of its file is full".into()),
+        Code::NotWritable => LedgerError::Away(format!("its file cannot be written: {error}")),
+        Code::Busy | Code::Other => LedgerError::Away(format!("its file: {error}")),
+        Code::NotADatabase | Code::Unfit => LedgerError::Refused(format!("its file: {error}")),
     }
 }
 
 /// What stands in the file is not what was written there.
 pub fn unreadable(what: &str, error: &dyn std::fmt::Display) -> BrokerError {
     BrokerError::Lost(format!("the queue's file: {what}: {error}"))
+}
+
+/// Why a file did not do what it was asked, whoever asks.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error("it is closed")]
+    Closed,
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// What stands in it, or should, is none of our words.
+    #[error("{what}: {reason}")]
+    Unreadable { what: &'static str, reason: String },
+}
+
+impl Broken {
+    pub fn unreadable(what: &'static str, reason: &dyn std::fmt::Display) -> Self {
+        Broken::Unreadable { what, reason: reason.to_string() }
+    }
+}
+
+impl From<Broken> for BrokerError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Closed => BrokerError::Lost("the queue's file is closed".into()),
+            Broken::Silent(_) => BrokerError::Lost(format!("the queue's file: {broken}")),
+            Broken::Sql(error) => broker(&error),
+            Broken::Unreadable { what, reason } => unreadable(what, &reason),
+        }
+    }
+}
+
+impl From<Broken> for LedgerError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Closed => LedgerError::Away("its file is closed".into()),
+            Broken::Silent(_) => LedgerError::Away(format!("its file: {broken}")),
+            Broken::Sql(error) => ledger(&error),
+            Broken::Unreadable { what, reason } => LedgerError::Refused(format!("its file: {what}: {reason}")),
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message};
 /// A job in hand.
 pub struct Taken {
     hold: Hold,
-    message: Message,
+    pub message: Message,
     tag: Option<String>,
 }
 

@@ -4,9 +4,11 @@
 //! next one finds every job free that was not settled.
 
 mod changes;
+mod dead;
 mod enqueue;
 mod fault;
 mod fetch;
+mod ledger;
 mod open;
 mod queue;
 mod receipt;
@@ -17,12 +19,14 @@ mod sweeps;
 #[cfg(test)]
 mod tests;
 mod writer;
+mod writing;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use uuid::{NoContext, Uuid};
 
+pub use self::ledger::SqliteLedger;
 pub use self::open::{OpenError, Part};
 use self::store::Store;
 pub use self::sweeps::{Sweep, Tally};
@@ -59,7 +63,7 @@ impl SqliteQueue {
     pub async fn enqueue(&self, jobs: &[DismissJob], tag: Option<&str>) -> Result<(), BrokerError> {
         let mut write = self.store.write().await;
         let connection = write.begin().await?;
-        let done = enqueue::insert(connection, jobs, tag).await;
+        let done = enqueue::insert(connection, jobs, tag, self.store.clock.now()).await;
         write.end(done).await?;
         self.store.changed();
         Ok(())
@@ -89,7 +93,7 @@ impl SqliteQueue {
         let connection = write.begin().await?;
         let mut done = sweeps::replace(connection, digest, &sweep).await;
         if done.is_ok() {
-            done = enqueue::insert(connection, jobs, Some(&sweep.tag)).await;
+            done = enqueue::insert(connection, jobs, Some(&sweep.tag), started_at).await;
         }
         write.end(done).await?;
         self.store.changed();

@@ -11,7 +11,8 @@ use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Mig
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::fault::{Code, code};
+use super::fault::{Broken, Code, code};
+use super::ledger::carry;
 
 /// Who opens the file. There is one sender at a time: it alone knows what is in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,9 @@ pub struct Opened {
 const MODE: u32 = 0o600;
 /// Somebody else may be putting in many jobs in one transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Where SQLite does not wait by itself, it is tried again after so long, for so long.
+const AGAIN: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens `path`, or makes it.
 pub async fn open(path: &Path, part: Part) -> Result<Opened, OpenError> {
@@ -63,13 +67,31 @@ pub async fn open(path: &Path, part: Part) -> Result<Opened, OpenError> {
         Part::Beside => None,
     };
     make(path).map_err(|error| not_writable(path, &error))?;
-    let mut write = connect(path).await.map_err(|error| explain(path, error))?;
+    let mut write = another(path).await?;
     migrate(path, &mut write).await?;
-    let read = connect(path).await.map_err(|error| explain(path, error))?;
+    let read = another(path).await?;
     Ok(Opened { write, read, lock })
 }
 
-async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+/// One more connection. Of several who open a new file at a time one gives it its journal, and SQLite lets nobody wait for that:
+/// the others try again.
+pub async fn another(path: &Path) -> Result<SqliteConnection, OpenError> {
+    let connected = async {
+        loop {
+            match connect(path).await {
+                Err(error) if code(&error) == Code::Busy => tokio::time::sleep(AGAIN).await,
+                connected => return connected,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, connected).await {
+        Ok(connected) => connected.map_err(|error| explain(path, error)),
+        Err(_) => connect(path).await.map_err(|error| explain(path, error)),
+    }
+}
+
+/// As everybody opens it.
+pub async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -112,17 +134,23 @@ fn explain(path: &Path, error: sqlx::Error) -> OpenError {
         Code::NotWritable => OpenError::NotWritable { path, reason },
         Code::NotADatabase => OpenError::NotADatabase { path, reason },
         Code::Full => OpenError::Full { path },
-        Code::Other => OpenError::Other { path, source: error },
+        Code::Busy | Code::Unfit | Code::Other => OpenError::Other { path, source: error },
     }
 }
 
+/// What the file goes through until it is as this version wants it.
 #[derive(Debug)]
-struct Schema;
+pub struct Schema;
 
 impl Schema {
-    fn steps() -> Vec<Migration> {
-        let first = include_str!("../../../migrations/sqlite/0001_queue.sql");
-        vec![Migration::new(1, "queue".into(), MigrationType::Simple, first.into(), false)]
+    pub fn steps() -> Vec<Migration> {
+        let step = |version, name: &'static str, sql: &'static str| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into(), false)
+        };
+        vec![
+            step(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
+            step(2, "ledger", include_str!("../../../migrations/sqlite/0002_ledger.sql")),
+        ]
     }
 }
 
@@ -137,8 +165,21 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), O
     let migrator = Migrator::new(Schema).await.map_err(|error| failed(path, error))?;
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;
     let mut transaction = begun.map_err(|error| explain(path, error))?;
+    let had_ledger = carry::has_ledger(&mut transaction).await.map_err(|error| explain(path, error))?;
     migrator.run_direct(&mut *transaction).await.map_err(|error| failed(path, error))?;
+    if !had_ledger {
+        carry::carry(&mut transaction).await.map_err(|broken| uncarried(path, broken))?;
+    }
     transaction.commit().await.map_err(|error| explain(path, error))
+}
+
+fn uncarried(path: &Path, broken: Broken) -> OpenError {
+    match broken {
+        Broken::Sql(error) => explain(path, error),
+        broken @ (Broken::Closed | Broken::Silent(_) | Broken::Unreadable { .. }) => {
+            OpenError::NotADatabase { path: path.to_owned(), reason: broken.to_string() }
+        }
+    }
 }
 
 fn failed(path: &Path, error: MigrateError) -> OpenError {

@@ -8,6 +8,8 @@ use super::writer::Desk;
 use super::{SqliteQueue, fetch};
 use crate::model::ids::ProviderName;
 use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, Lead};
+use crate::ports::fence::{Fence, Flow};
+use crate::ports::outcomes::OutcomeSource;
 
 impl SqliteQueue {
     fn desk(&self) -> Result<&Desk, BrokerError> {
@@ -20,6 +22,11 @@ struct FileLead(std::sync::Arc<super::store::Store>);
 
 #[async_trait]
 impl Lead for FileLead {
+    /// A stopped process keeps the lock of its file.
+    fn fence(&self) -> Fence {
+        Fence::none()
+    }
+
     async fn lost(&mut self) -> BrokerError {
         self.0.ended().await
     }
@@ -39,7 +46,7 @@ impl Broker for SqliteQueue {
 
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError> {
         let desk = self.desk()?;
-        for of in ORDER {
+        for of in ORDER.into_iter().rev() {
             if let Some(taken) = fetch::take(&self.store, provider, of, 1).await?.pop() {
                 let key = LaneKey { provider: provider.clone(), lane: of.0 };
                 return Ok(Some(taken.deliver(key, desk)));
@@ -58,12 +65,21 @@ impl Broker for SqliteQueue {
         Ok(false)
     }
 
+    /// What is settled here is in the ledger with the same commit.
+    async fn outcomes(&self) -> Result<Option<Box<dyn OutcomeSource>>, BrokerError> {
+        Ok(None)
+    }
+
     async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError> {
         fetch::waiting(&self.store, lane).await
     }
 
     async fn deferred(&self) -> Result<u64, BrokerError> {
         fetch::deferred(&self.store).await
+    }
+
+    fn flow(&self) -> Flow {
+        Flow::free()
     }
 
     async fn lost(&self) -> BrokerError {

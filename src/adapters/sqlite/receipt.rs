@@ -42,8 +42,8 @@ impl Receipt for SqliteReceipt {
         ask(&self.desk, self.hold, change).await
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, _now: Timestamp) -> Result<(), BrokerError> {
-        let change = Change::defer(&message, lane)?;
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError> {
+        let change = Change::defer(&message, lane, now)?;
         ask(&self.desk, self.hold, change).await
     }
 

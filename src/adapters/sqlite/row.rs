@@ -1,11 +1,14 @@
 //! How the words of the queue stand in its tables.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::job::Lane;
 
 /// Available at once.
 pub const AT_ONCE: i64 = 0;
+
+/// No job is left alone for longer, as on the wait ladder of a broker: its batch may be cancelled meanwhile.
+const RUNG: SignedDuration = SignedDuration::from_secs(1024);
 
 /// What is read first of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,17 @@ impl Rank {
             Rank::Retried => 0,
             Rank::New => 1,
         }
+    }
+}
+
+/// When a job that is due then and was not tried yet is handed out next, and with which rank: one that must wait on after that
+/// does not queue up behind a long backlog.
+pub fn turn(due: Option<Timestamp>, now: Timestamp) -> (i64, Rank) {
+    let look = now + RUNG;
+    match due {
+        None => (AT_ONCE, Rank::New),
+        Some(due) if due <= look => (milliseconds(due), Rank::New),
+        Some(_) => (milliseconds(look), Rank::Retried),
     }
 }
 
@@ -42,6 +56,22 @@ pub fn milliseconds(moment: Timestamp) -> i64 {
     if moment.as_nanosecond() > i128::from(rounded) * 1_000_000 { rounded + 1 } else { rounded }
 }
 
+/// As the ledger keeps a moment. What lies further off than three hundred years is kept as that.
+pub fn nanoseconds(moment: Timestamp) -> i64 {
+    let exact = moment.as_nanosecond();
+    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// The moment that [`nanoseconds`] tells.
+pub fn timestamp(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).expect("whatever 64 bits hold is a moment")
+}
+
+/// A count as it stands in a table.
+pub fn number_of(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +87,15 @@ mod tests {
         check(1_000_001, 2);
         check(-1, 0);
         check(-1_500_000, -1);
+    }
+
+    #[test]
+    fn a_moment_of_the_ledger_comes_back_as_it_was() {
+        for moment in [Timestamp::UNIX_EPOCH, "2026-03-01T12:00:00.123456789Z".parse().unwrap()] {
+            assert_eq!(timestamp(nanoseconds(moment)), moment);
+        }
+        let (first, last) = (nanoseconds(Timestamp::MIN), nanoseconds(Timestamp::MAX));
+        assert_eq!((first, last), (i64::MIN, i64::MAX));
+        assert!(timestamp(first) < timestamp(last));
     }
 }

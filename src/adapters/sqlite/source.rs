@@ -17,7 +17,7 @@ use super::store::Store;
 use super::writer::Desk;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
-use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey};
+use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
 
 /// How often it is looked whether another process has put something in.
 const POLL: Duration = Duration::from_millis(100);
@@ -155,13 +155,19 @@ impl JobSource for SqliteSource {
     }
 
     fn best(&mut self) -> Option<Delivery> {
-        let mut rows = self.shelf.rows();
-        let (row, (lane, _)) = ORDER.iter().enumerate().find(|(row, _)| !rows.jobs[*row].is_empty())?;
-        let (_, (_, taken)) = rows.jobs[row].pop_first()?;
-        if rows.jobs[row].len() == self.shelf.size / 2 {
-            self.shelf.low.notify_one();
+        self.first_of(0..ORDER.len())
+    }
+
+    fn spare(&mut self) -> Option<Delivery> {
+        self.first_of((0..ORDER.len()).rev())
+    }
+
+    fn look(&mut self, see: &mut See<'_>) {
+        for (_, taken) in self.shelf.rows().jobs.iter().flat_map(BTreeMap::values) {
+            if see(&taken.message.body, taken.message.message_id.as_deref()).is_break() {
+                return;
+            }
         }
-        Some(taken.deliver(LaneKey { provider: self.provider.clone(), lane: *lane }, &self.desk))
     }
 
     fn held(&self, lane: Lane) -> usize {
@@ -184,6 +190,18 @@ impl JobSource for SqliteSource {
 }
 
 impl SqliteSource {
+    /// The oldest job of the first of these rows that has one.
+    fn first_of(&self, order: impl IntoIterator<Item = usize>) -> Option<Delivery> {
+        let mut rows = self.shelf.rows();
+        let row = order.into_iter().find(|row| !rows.jobs[*row].is_empty())?;
+        let (_, (_, taken)) = rows.jobs[row].pop_first()?;
+        if rows.jobs[row].len() == self.shelf.size / 2 {
+            self.shelf.low.notify_one();
+        }
+        let (lane, _) = ORDER[row];
+        Some(taken.deliver(LaneKey { provider: self.provider.clone(), lane }, &self.desk))
+    }
+
     fn put_down(&self) {
         self.feeder.abort();
         self.shelf.end(BrokerError::Lost("no more jobs are received here".into()));
@@ -209,6 +227,12 @@ impl JobSource for Nothing {
     fn best(&mut self) -> Option<Delivery> {
         None
     }
+
+    fn spare(&mut self) -> Option<Delivery> {
+        None
+    }
+
+    fn look(&mut self, _see: &mut See<'_>) {}
 
     fn held(&self, _lane: Lane) -> usize {
         0

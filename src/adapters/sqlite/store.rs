@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::fault;
+use super::fault::Broken;
 use super::open::Opened;
+use super::writing::Writing;
 use crate::ports::broker::BrokerError;
 use crate::ports::clock::Clock;
 
@@ -28,7 +29,7 @@ impl Store {
         let Opened { write, read, lock } = opened;
         Self {
             clock,
-            write: AsyncMutex::new(Writing { connection: Some(write), state: State::Idle }),
+            write: AsyncMutex::new(Writing::new(write)),
             read: AsyncMutex::new(Some(read)),
             lock: Mutex::new(lock),
             hand: Mutex::default(),
@@ -45,7 +46,7 @@ impl Store {
     /// Undoes a transaction that was given up half-way: left open, it would keep other processes from writing.
     pub async fn tidy(&self) {
         if let Ok(mut write) = self.write.try_lock()
-            && write.state == State::Begun
+            && write.is_begun()
         {
             write.undo().await;
         }
@@ -88,12 +89,13 @@ impl Store {
     /// Ends whatever goes on, and lets others send.
     pub async fn close(&self) {
         self.ended.send_if_modified(|end| end.replace(closed()).is_none());
-        let write = self.write.lock().await.connection.take();
-        let read = self.read.lock().await.take();
-        for connection in [read, write].into_iter().flatten() {
-            if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "closing the queue's file");
-            }
+        let written = self.write.lock().await.close().await;
+        let read = match self.read.lock().await.take() {
+            Some(connection) => connection.close().await,
+            None => Ok(()),
+        };
+        for error in [read, written].into_iter().filter_map(Result::err) {
+            tracing::debug!(%error, "closing the queue's file");
         }
         locked(&self.lock).take();
     }
@@ -106,7 +108,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn closed() -> BrokerError {
-    BrokerError::Lost("the queue's file is closed".into())
+    Broken::Closed.into()
 }
 
 /// A job in hand; dropped, it is free again.
@@ -128,59 +130,4 @@ impl Drop for Hold {
             self.store.changed();
         }
     }
-}
-
-/// The connection that writes, in transactions.
-pub struct Writing {
-    connection: Option<SqliteConnection>,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Idle,
-    /// In a transaction, perhaps one that was given up half-way.
-    Begun,
-}
-
-impl Writing {
-    /// Begins a transaction, after undoing one that was left open.
-    pub async fn begin(&mut self) -> Result<&mut SqliteConnection, BrokerError> {
-        if self.state == State::Begun {
-            self.undo().await;
-        }
-        let connection = self.connection.as_mut().ok_or_else(closed)?;
-        self.state = State::Begun;
-        run(connection, "BEGIN IMMEDIATE").await?;
-        Ok(connection)
-    }
-
-    /// Commits what was done, or undoes all of it.
-    pub async fn end<T>(&mut self, done: Result<T, BrokerError>) -> Result<T, BrokerError> {
-        let connection = self.connection.as_mut().ok_or_else(closed)?;
-        let ended = match done {
-            Ok(answer) => run(connection, "COMMIT").await.map(|()| answer),
-            Err(error) => Err(error),
-        };
-        match &ended {
-            Ok(_) => self.state = State::Idle,
-            Err(_) => self.undo().await,
-        }
-        ended
-    }
-
-    /// SQLite undoes some failed transactions by itself: then there is none to undo.
-    async fn undo(&mut self) {
-        if let Some(connection) = &mut self.connection
-            && let Err(error) = run(connection, "ROLLBACK").await
-        {
-            tracing::debug!(%error, "undoing a transaction");
-        }
-        self.state = State::Idle;
-    }
-}
-
-async fn run(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), BrokerError> {
-    let done = sqlx::query(statement).execute(connection).await;
-    done.map(drop).map_err(|error| fault::broker(&error))
 }

@@ -1,6 +1,8 @@
 //! What the file keeps to beside the contract of every queue.
 
 mod faults;
+mod first;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

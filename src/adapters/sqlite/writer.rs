@@ -6,8 +6,11 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::Change;
+use super::ledger::record::record;
 use super::store::{Hold, Store};
+use crate::model::result::DismissResult;
 use crate::ports::broker::BrokerError;
+use crate::ports::crash::{self, Point};
 
 /// At most so many changes are one transaction.
 const GROUP: usize = 256;
@@ -42,12 +45,18 @@ async fn commit(store: &Store, group: &[Request]) -> Result<(), BrokerError> {
     let mut write = store.write().await;
     let connection = write.begin().await?;
     let done = apply(connection, group).await;
-    write.end(done).await
+    crash::point(Point::Uncommitted);
+    write.end(done).await.inspect(|()| crash::point(Point::Committed))
 }
 
+/// The ledger is written with the jobs it tells of, so that it is exact at every moment.
 async fn apply(connection: &mut SqliteConnection, group: &[Request]) -> Result<(), BrokerError> {
     for request in group {
         request.change.apply(connection, request.hold.seq).await?;
+    }
+    let results: Vec<DismissResult> = group.iter().filter_map(|request| request.change.result()).cloned().collect();
+    if !results.is_empty() {
+        record(connection, &results).await?;
     }
     Ok(())
 }

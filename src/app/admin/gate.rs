@@ -1,10 +1,21 @@
-//! Who may change state: whoever holds the token, and on loopback everybody but the pages in this machine's browsers.
+//! Who may look and who may change state: whoever holds the token; on loopback everybody but the pages in this
+//! machine's browsers; from the network everybody may look and nobody else change.
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HOST};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName};
 use subtle::ConstantTimeEq;
 
 use crate::model::secret::Secret;
+use crate::ports::clock::Clock;
+
+/// What a browser says of where a request comes from.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Wrong tokens are logged at most so often.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
 
 /// From where the port can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +33,88 @@ pub(super) enum Refusal {
     NoneConfigured,
     /// A name that was bent to loopback: the caller may be a page from anywhere.
     ForeignHost,
+    /// A page of another origin sends it.
+    CrossSite,
 }
 
-/// A token that is wrong is refused even where none is needed.
-pub(super) fn admit(headers: &HeaderMap, token: Option<&Secret>, exposure: Exposure) -> Result<(), Refusal> {
-    match (headers.get(AUTHORIZATION), token, exposure) {
-        (Some(shown), Some(token), _) if is_bearer(shown.as_bytes(), token) => Ok(()),
-        (Some(_), Some(_), _) | (None, Some(_), Exposure::Network) => Err(Refusal::NoToken),
-        (_, None, Exposure::Network) => Err(Refusal::NoneConfigured),
-        (_, _, Exposure::Loopback) if names_loopback(headers) => Ok(()),
-        (_, _, Exposure::Loopback) => Err(Refusal::ForeignHost),
+/// Judges each request by its headers.
+pub(super) struct Gate {
+    token: Arc<ArcSwapOption<Secret>>,
+    exposure: Exposure,
+    clock: Clock,
+    guesses: Mutex<Guesses>,
+}
+
+impl Gate {
+    pub(super) fn new(token: Arc<ArcSwapOption<Secret>>, exposure: Exposure, clock: Clock) -> Self {
+        Self { token, exposure, clock, guesses: Mutex::default() }
+    }
+
+    /// Whether a caller may see what is here.
+    pub(super) fn look(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        match (self.exposure, self.shown(headers)) {
+            (Exposure::Network, _) | (Exposure::Loopback, Shown::Right) => Ok(()),
+            (Exposure::Loopback, Shown::Nothing | Shown::Wrong) if names_loopback(headers) => Ok(()),
+            (Exposure::Loopback, Shown::Nothing) => Err(Refusal::ForeignHost),
+            (Exposure::Loopback, Shown::Wrong) => Err(self.guessed()),
+        }
+    }
+
+    /// Whether a caller may change something. A token that is wrong is refused even where none is needed.
+    pub(super) fn change(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if !is_same_site(headers) {
+            return Err(Refusal::CrossSite);
+        }
+        match (self.shown(headers), &*self.token.load(), self.exposure) {
+            (Shown::Right, _, _) => Ok(()),
+            (Shown::Wrong, Some(_), _) => Err(self.guessed()),
+            (Shown::Nothing, Some(_), Exposure::Network) => Err(Refusal::NoToken),
+            (_, None, Exposure::Network) => Err(Refusal::NoneConfigured),
+            (_, _, Exposure::Loopback) if names_loopback(headers) => Ok(()),
+            (_, _, Exposure::Loopback) => Err(Refusal::ForeignHost),
+        }
+    }
+
+    fn shown(&self, headers: &HeaderMap) -> Shown {
+        match (headers.get(AUTHORIZATION), &*self.token.load()) {
+            (None, _) => Shown::Nothing,
+            (Some(shown), Some(token)) if is_bearer(shown.as_bytes(), token) => Shown::Right,
+            (Some(_), _) => Shown::Wrong,
+        }
+    }
+
+    fn guessed(&self) -> Refusal {
+        let due = self.guesses.lock().unwrap_or_else(PoisonError::into_inner).note(self.clock.elapsed());
+        if let Some(refused) = due {
+            tracing::warn!(refused, "requests with a wrong admin.token were refused");
+        }
+        Refusal::NoToken
+    }
+}
+
+/// What a caller shows for itself.
+enum Shown {
+    Nothing,
+    Right,
+    Wrong,
+}
+
+/// Wrong tokens since the last line about them.
+#[derive(Default)]
+struct Guesses {
+    unsaid: u64,
+    said: Option<Duration>,
+}
+
+impl Guesses {
+    /// Counts one more; how many there are to tell of, if it is time to.
+    fn note(&mut self, now: Duration) -> Option<u64> {
+        self.unsaid += 1;
+        if self.said.is_some_and(|said| now.saturating_sub(said) < BETWEEN_LINES) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
     }
 }
 
@@ -41,55 +124,40 @@ fn is_bearer(shown: &[u8], token: &Secret) -> bool {
 }
 
 fn names_loopback(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
+    let Some(authority) = only(headers, &HOST).and_then(|host| host.parse::<http::uri::Authority>().ok()) else {
+        return false;
+    };
     let name = authority.host();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    #[track_caller]
-    fn check(host: &str, shown: &str, token: &str, exposure: Exposure, expected: Result<(), Refusal>) {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [(HOST, host), (AUTHORIZATION, shown)].into_iter().filter(|(_, value)| !value.is_empty()) {
-            headers.insert(name, HeaderValue::from_str(value).unwrap());
+/// What is no browser says neither where it comes from nor what site it is on.
+fn is_same_site(headers: &HeaderMap) -> bool {
+    let is_told = match headers.contains_key(&FETCH_SITE) {
+        // Another port of this machine is the same site to a browser, and another origin.
+        true => matches!(only(headers, &FETCH_SITE), Some("same-origin" | "none")),
+        false => true,
+    };
+    let is_own = match (headers.contains_key(&ORIGIN), only(headers, &ORIGIN), only(headers, &HOST)) {
+        (false, _, _) => true,
+        (true, Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
         }
-        let token = (!token.is_empty()).then(|| Secret::new(token));
-        assert_eq!(admit(&headers, token.as_ref(), exposure), expected, "{host} {shown}");
-    }
+        (true, _, _) => false,
+    };
+    is_told && is_own
+}
 
-    #[test]
-    fn on_loopback_the_name_of_the_host_decides() {
-        for host in ["localhost", "localhost:9464", "127.0.0.1:9464", "127.9.9.9", "[::1]:9464", "LocalHost"] {
-            check(host, "", "", Exposure::Loopback, Ok(()));
-            check(host, "", "t", Exposure::Loopback, Ok(()));
-        }
-        for host in ["", "example.com", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "a b"] {
-            check(host, "", "", Exposure::Loopback, Err(Refusal::ForeignHost));
-            check(host, "", "t", Exposure::Loopback, Err(Refusal::ForeignHost));
-        }
-    }
-
-    #[test]
-    fn the_token_opens_from_anywhere_and_a_wrong_one_nowhere() {
-        for exposure in [Exposure::Loopback, Exposure::Network] {
-            check("example.com", "Bearer t0ken", "t0ken", exposure, Ok(()));
-            check("localhost", "bearer  t0ken ", "t0ken", exposure, Ok(()));
-            for shown in ["Bearer t0ke", "Bearer t0kens", "Basic t0ken", "Bearer", "Bearer ", "t0ken"] {
-                check("localhost", shown, "t0ken", exposure, Err(Refusal::NoToken));
-            }
-        }
-        check("localhost", "", "t0ken", Exposure::Network, Err(Refusal::NoToken));
-    }
-
-    #[test]
-    fn without_a_token_nobody_comes_in_from_the_network() {
-        check("localhost", "", "", Exposure::Network, Err(Refusal::NoneConfigured));
-        check("localhost", "Bearer ", "", Exposure::Network, Err(Refusal::NoneConfigured));
+/// The value of a header that stands there once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -1,27 +1,30 @@
 //! `POST /api/jobs`: takes one job or an array of them, all or nothing.
 
-use axum::Router;
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use http::StatusCode;
 use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::gate::{self, Refusal};
-use super::routes::{plain, wrong_method};
-use super::{AdminState, Intake};
+use super::Intake;
+use super::answers::{json as answer, plain, unavailable};
+use super::desk::Desk;
+use super::note::is_json;
 use crate::model::decode::decode;
 use crate::model::ids::JobId;
 use crate::model::job::DismissJob;
 
 /// The most bytes of one request: tens of thousands of jobs.
 pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
+/// How long the body may take to come.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// So many faults are named; of the others there is a count.
 const MOST_FAULTS: usize = 1000;
 
@@ -32,16 +35,9 @@ struct JobFault {
     message: String,
 }
 
-pub(super) fn routes(state: AdminState) -> Router {
-    Router::new().route("/api/jobs", post(take)).method_not_allowed_fallback(wrong_method).with_state(state)
-}
-
-async fn take(State(state): State<AdminState>, request: Request) -> Response {
-    let intake = state.intake;
+pub(super) async fn take(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    let intake = &desk.state.intake;
     let (head, body) = request.into_parts();
-    if let Err(refusal) = gate::admit(&head.headers, intake.token.as_ref(), intake.exposure) {
-        return refused(refusal);
-    }
     if !is_json(&head.headers) {
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: application/json");
     }
@@ -49,7 +45,7 @@ async fn take(State(state): State<AdminState>, request: Request) -> Response {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let jobs = match read(&body, &intake) {
+    let jobs = match read(&body, intake) {
         Ok(jobs) => jobs,
         Err(faults) => return answer(StatusCode::BAD_REQUEST, &faults),
     };
@@ -70,7 +66,11 @@ async fn take(State(state): State<AdminState>, request: Request) -> Response {
 }
 
 async fn whole(body: Body) -> Result<axum::body::Bytes, Response> {
-    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY)).await;
+    let Ok(read) = read else {
+        return Err(plain(StatusCode::REQUEST_TIMEOUT, "the request's body took too long to come"));
+    };
+    read.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.is_some_and(|source| source.is::<LengthLimitError>()) {
             true => plain(StatusCode::PAYLOAD_TOO_LARGE, "over 8 MiB: send the jobs in several requests"),
@@ -120,33 +120,4 @@ fn named(mut faults: Vec<(usize, String)>) -> Vec<JobFault> {
         message.push_str(&format!("; and {more} more are faulty"));
     }
     faults.into_iter().map(|(index, message)| JobFault { index, message }).collect()
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-}
-
-fn refused(refusal: Refusal) -> Response {
-    match refusal {
-        Refusal::NoToken => {
-            let why = "this needs the header Authorization: Bearer with the admin.token";
-            ([(WWW_AUTHENTICATE, "Bearer")], plain(StatusCode::UNAUTHORIZED, why)).into_response()
-        }
-        Refusal::NoneConfigured => {
-            plain(StatusCode::FORBIDDEN, "this port is not on loopback: set admin.token, and send it")
-        }
-        Refusal::ForeignHost => {
-            plain(StatusCode::FORBIDDEN, "without the admin.token only requests to localhost by its name are taken")
-        }
-    }
-}
-
-fn unavailable(why: &str) -> Response {
-    ([(RETRY_AFTER, "5")], plain(StatusCode::SERVICE_UNAVAILABLE, why)).into_response()
-}
-
-fn answer(status: StatusCode, value: &impl Serialize) -> Response {
-    let json = serde_json::to_string(value).expect("texts and numbers can be written as JSON");
-    (status, [(CONTENT_TYPE, "application/json")], json).into_response()
 }

@@ -1,10 +1,22 @@
-//! The admin server: health, metrics and status over HTTP/1.1, and a way in for jobs.
+//! The admin server: health, metrics, the API and the status page over HTTP/1.1, and a way in for jobs.
 
+mod answers;
+mod batches;
+mod desk;
+mod events;
 mod gate;
 mod jobs;
+mod note;
+#[cfg(test)]
+mod openapi_tests;
 mod page;
+mod providers;
+mod query;
+mod rates;
+mod results;
 mod routes;
 mod server;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +24,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 
 pub use gate::Exposure;
@@ -20,6 +33,7 @@ use super::wire::Door;
 use crate::model::ids::ProviderName;
 use crate::model::secret::Secret;
 use crate::ports::clock::Clock;
+use crate::ports::ledger::Ledger;
 use crate::ports::meter::Meter;
 use crate::ports::readiness::Readiness;
 
@@ -34,6 +48,8 @@ pub struct AdminState {
     /// The replica's name, as results carry it.
     pub worker: String,
     pub intake: Intake,
+    /// None where none is configured; one that is away says so when it is asked.
+    pub ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// Where jobs come in, and whose.
@@ -42,8 +58,8 @@ pub struct Intake {
     pub door: Door,
     /// Jobs for others are refused.
     pub providers: Arc<[ProviderName]>,
-    /// Opens the door to whoever shows it.
-    pub token: Option<Secret>,
+    /// Opens the door to whoever shows it; may change.
+    pub token: Arc<ArcSwapOption<Secret>>,
     pub exposure: Exposure,
 }
 
@@ -55,6 +71,9 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "admin server listens");
-    server::run(listener, routes::router(state), stop).await;
-    Ok(())
+    let desk = Arc::new(desk::Desk::new(state));
+    tokio::select! {
+        () = server::run(listener, routes::router(&desk), stop) => Ok(()),
+        never = desk.rates.follow(&desk.state.meter) => match never {},
+    }
 }

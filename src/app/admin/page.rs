@@ -1,38 +1,41 @@
-//! The index page: one file, no script, nothing from outside.
+//! The status page: files that ask for nothing outside.
 
-pub(super) fn index(version: &str, worker: &str) -> String {
-    let (version, worker) = (escaped(version), escaped(worker));
-    format!(
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>roomsweep</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem }}
-dt {{ font-family: ui-monospace, monospace }}
-</style>
-</head>
-<body>
-<h1>roomsweep</h1>
-<p>Version {version}, worker {worker}.</p>
-<dl>
-<dt><a href="/metrics">/metrics</a></dt><dd>for Prometheus</dd>
-<dt><a href="/healthz">/healthz</a></dt><dd>whether the process answers</dd>
-<dt><a href="/readyz">/readyz</a></dt><dd>whether it is connected and at work</dd>
-<dt><a href="/api/status">/api/status</a></dt><dd>what it is doing, as JSON</dd>
-<dt>POST /api/jobs</dt><dd>takes one job or an array of them: 202 once they are durable</dd>
-</dl>
-</body>
-</html>
-"#
-    )
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use super::answers::plain;
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Name, content type, content.
+const FILES: [(&str, &str, &str); 8] = [
+    ("page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+    ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("main.js", SCRIPT, include_str!("page/main.js")),
+    ("dom.js", SCRIPT, include_str!("page/dom.js")),
+    ("providers.js", SCRIPT, include_str!("page/providers.js")),
+    ("batches.js", SCRIPT, include_str!("page/batches.js")),
+    ("results.js", SCRIPT, include_str!("page/results.js")),
+    ("ask.js", SCRIPT, include_str!("page/ask.js")),
+];
+
+pub(super) async fn index() -> Response {
+    ([(CONTENT_TYPE, HTML)], include_str!("page/index.html")).into_response()
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+pub(super) async fn file(Path(name): Path<String>) -> Response {
+    match FILES.iter().find(|(known, _, _)| *known == name) {
+        Some((_, kind, content)) => ([(CONTENT_TYPE, *kind)], *content).into_response(),
+        None => plain(StatusCode::NOT_FOUND, "the page has no such file"),
+    }
+}
+
+/// What this port answers, for programs.
+pub(super) async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
 }
 
 #[cfg(test)]
@@ -40,14 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_text_and_never_markup() {
-        let html = index("1", "<script>&\"");
-        assert!(html.contains("&lt;script&gt;&amp;&quot;") && !html.contains("<script>"));
-    }
-
-    #[test]
-    fn the_page_asks_for_nothing_outside() {
-        let html = index("1", "w");
-        assert!(!html.contains("//") && !html.contains("src="), "{html}");
+    fn the_page_asks_for_nothing_outside_and_makes_no_markup_of_texts() {
+        let index = ("index.html", HTML, include_str!("page/index.html"));
+        for (name, _, content) in FILES.into_iter().chain([index]) {
+            let named = content.replace("http://www.w3.org/2000/svg", "");
+            for forbidden in ["http:", "https:", "@import", "innerHTML", "outerHTML", "insertAdjacentHTML", "eval("] {
+                assert!(!named.contains(forbidden), "{name}: {forbidden}");
+            }
+        }
     }
 }

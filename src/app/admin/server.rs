@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +31,16 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(2);
 /// The rest after a failed accept: out of file descriptors, most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
+
+/// Goes with each request: tells when its connection is to end. An answer that has no end of its own ends then.
+#[derive(Clone)]
+pub(super) struct Closing(watch::Receiver<()>);
+
+impl Closing {
+    pub(super) async fn closed(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
 
 pub(super) async fn run(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -77,13 +89,20 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 async fn converse(stream: TcpStream, router: Router, mut ended: watch::Receiver<()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let (open, closing) = watch::channel(());
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(Closing(closing.clone()));
+        router.call(request)
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // What goes wrong here is the client's: it went away or spoke no HTTP.
         _ = connection.as_mut() => return,
         _ = ended.changed() => {}
         () = sleep(LIFETIME) => {}
     }
+    drop(open);
     connection.as_mut().graceful_shutdown();
     timeout(GRACE, connection).await.ok();
 }

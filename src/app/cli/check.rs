@@ -1,28 +1,40 @@
 //! `check`: is everything there that a worker needs?
 
+mod ledger;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::Context;
 use crate::adapters::{amqp, sqlite};
-use crate::app::config::{self, Config, LedgerUrl, ProviderConfig, Queue};
+use crate::app::cli::out::say;
+use crate::app::cli::table::cut;
+use crate::app::config::{self, Config, ProviderConfig, Queue};
 use crate::app::wire::{self, OpenError, Opener};
 use crate::pipeline::account::{Account, Common};
+use crate::ports::ledger::Migrate;
 use crate::provider::Call;
 
-/// Say of configuration, broker, topology, ledger, clock and credentials whether they are fit for
-/// work.
+/// Say whether everything is there that a worker needs.
 ///
-/// One line each: ok, or what to do about it. Exit code 1 if any of them is not. The queues are
-/// made, as a worker would do it; no room is closed.
+/// One line each for configuration, broker, topology, ledger, clock and credentials: ok, or what to
+/// do about it. Exit code 1 if any of them is not. The queues are made, as a worker would do it; no
+/// room is closed.
 ///
-/// Example:  roomsweep --config roomsweep.toml check
+/// Examples:
+///   roomsweep --config roomsweep.toml check
+///   roomsweep check --migrate
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// Stop after the configuration: no connection is made.
     #[arg(long)]
     config_only: bool,
+    /// Bring the ledger's schema up to date, as a starting worker does. Any number may do it at a time.
+    #[arg(long, conflicts_with = "config_only")]
+    migrate: bool,
 }
 
 /// A provider's clock may differ from ours by so much before signatures are refused; half of it is a warning.
@@ -38,7 +50,8 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     report.ok("configuration", &format!("providers: {}", names.join(", ")));
     if !args.config_only {
         queue(&config, &mut report).await;
-        ledger(&config, &mut report);
+        let migrate = if args.migrate { Migrate::Yes } else { Migrate::No };
+        ledger::check(&config, migrate, &mut report).await;
         let common = wire::common(&config);
         for (provider, account) in config.providers.iter().zip(wire::accounts(&config, &common)?) {
             clock(provider, &account, &common, &mut report).await;
@@ -55,22 +68,27 @@ struct Report {
 
 impl Report {
     fn ok(&mut self, what: &str, note: &str) {
-        println!("ok      {what}: {note}");
+        line("ok      ", what, note);
     }
 
     /// Nothing is wrong, but nothing was proven either.
     fn untried(&mut self, what: &str, note: &str) {
-        println!("untried {what}: {note}");
+        line("untried ", what, note);
     }
 
     fn fail(&mut self, what: &str, note: &str) {
         self.failed += 1;
-        println!("FAILED  {what}: {note}");
+        line("FAILED  ", what, note);
     }
 
     fn exit_code(&self) -> ExitCode {
         if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// Whatever a provider or a broker may have written, it is one line.
+fn line(stands: &str, what: &str, note: &str) {
+    say!("{stands}{what}: {}", cut(note, 2_000));
 }
 
 async fn queue(config: &Config, report: &mut Report) {
@@ -106,18 +124,6 @@ async fn queue(config: &Config, report: &mut Report) {
     }
 }
 
-fn ledger(config: &Config, report: &mut Report) {
-    match (config.ledger.as_ref().map(|ledger| &ledger.url), &config.queue) {
-        (Some(LedgerUrl::Sqlite(ledger)), Queue::Sqlite { path }) if ledger == path => {
-            report.ok("ledger", "results stand in the queue file");
-        }
-        (None, _) => report.ok("ledger", "none configured"),
-        (Some(LedgerUrl::Postgres(_) | LedgerUrl::Sqlite(_)), _) => {
-            report.untried("ledger", "configured; nothing writes to it yet, results wait in the ledger queue");
-        }
-    }
-}
-
 /// Asks the provider's gateway for nothing, unsigned, and reads the time off its answer.
 async fn clock(provider: &ProviderConfig, account: &Account, common: &Common, report: &mut Report) {
     let what = format!("clock of {}", provider.name);
@@ -128,7 +134,7 @@ async fn clock(provider: &ProviderConfig, account: &Account, common: &Common, re
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
     };
-    let reply = match account.transport.send(call, Duration::from_secs(5), tokio::sync::oneshot::channel().0).await {
+    let reply = match account.terms().transport.send(call, Duration::from_secs(5), oneshot::channel().0).await {
         Ok(reply) => reply,
         Err(error) => return report.fail(&what, &format!("{endpoint} does not answer: {error}")),
     };
@@ -153,11 +159,12 @@ fn read_http_date(date: &str) -> Option<jiff::Timestamp> {
 /// A token can be fetched without harm; a signature is only tried by closing a room.
 async fn credentials(account: &Account, common: &Common, report: &mut Report) {
     let what = format!("credentials of {}", account.name);
-    if account.provider.token_call().is_none() {
+    let terms = account.terms();
+    if terms.provider.token_call().is_none() {
         let note = "access key and secret are set; only a real job shows whether the provider takes them";
         return report.untried(&what, note);
     }
-    match account.stamps.fresh(account).await {
+    match terms.stamps.fresh(account, &terms).await {
         Ok(_) => report.ok(&what, &format!("a token was issued at {}", common.clock.now())),
         Err(verdict) => {
             let fault = verdict.fault().map(|fault| format!("{}: {}", fault.code, fault.message)).unwrap_or_default();

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::progress::{Progress, Stage};
+use super::progress::{Progress, Stage, held_up};
 use super::signals;
 use super::sweep::follow::Follow;
 use crate::adapters::sqlite::{Part, SqliteQueue, Tally};
 use crate::app::admin::{self, AdminState, Exposure, Intake};
+use crate::app::cli::out::say;
 use crate::app::config::{self, Environment};
 use crate::app::embedded::{Ended, Engine, Onlooker};
 use crate::app::wire::{Door, Entrance};
@@ -26,7 +27,7 @@ use crate::ports::meter::QueueLink;
 use crate::ports::readiness::Readiness;
 use stage::{Clouds, Folder};
 
-/// See it all work: 600 rooms are closed at stand-ins for both clouds, on this machine alone.
+/// See it all work: 600 rooms are closed at stand-ins for both clouds, on loopback.
 ///
 /// The sandbox checks every signature and keeps the quotas; some rooms fail, throttle or are gone.
 /// The embedded queue, the sender and the admin port are those that a worker has. Everything is on
@@ -70,12 +71,18 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         clock: engine.common.clock.clone(),
         version: env!("CARGO_PKG_VERSION"),
         worker: engine.common.worker.to_string(),
-        intake: Intake { door, providers: engine.common.providers.clone(), token: None, exposure: Exposure::Loopback },
+        intake: Intake {
+            door,
+            providers: engine.common.providers.clone(),
+            token: Arc::default(),
+            exposure: Exposure::Loopback,
+        },
+        ledger: None,
     };
     let (admin_stopper, mut admin_stop) = stop::channel();
     let serving = tokio::spawn(admin::serve(listener, state, async move { admin_stop.asked().await }));
-    println!("{} rooms at two clouds that run here, on http://{}", jobs.len(), clouds.address);
-    println!("while it runs: http://{admin}/ (metrics at http://{admin}/metrics)");
+    say!("{} rooms at two clouds that run here, on http://{}", jobs.len(), clouds.address);
+    say!("while it runs: http://{admin}/ (metrics at http://{admin}/metrics)");
 
     engine.common.meter.queue_connected(QueueLink::Up);
     readiness.ready();
@@ -98,10 +105,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     queue.finish_sweep(&sweep.tag).await?;
     let results = report::all(&queue, &sweep.tag).await?;
     let report = report::Report::of(&config, &jobs, &results, &clouds.sandbox);
-    println!("\n{report}");
+    say!("\n{report}");
     let metrics = report::settled_by_metrics(&engine.common.meter);
-    println!("metrics: {metrics} jobs settled, as http://{admin}/metrics told until now");
-    println!("{}", folder.farewell());
+    say!("metrics: {metrics} jobs settled, as http://{admin}/metrics told until now");
+    say!("{}", folder.farewell());
     admin_stopper.stop();
     let _closed = tokio::time::timeout(std::time::Duration::from_secs(2), serving).await;
     queue.close().await;
@@ -122,7 +129,7 @@ impl Onlooker for Desk<'_> {
         let Engine { queue, tag, common, .. } = self.engine;
         self.follow.catch_up(queue, tag).await?;
         let stage = Stage { total: self.total, done: self.follow.settled(), failed: self.follow.failed };
-        self.progress.show(stage, common.clock.elapsed(), &common.meter);
+        self.progress.show(stage, common.clock.elapsed(), &held_up(&common.meter));
         Ok(())
     }
 }

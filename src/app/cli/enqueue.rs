@@ -1,5 +1,7 @@
 //! `enqueue`: publish jobs, each confirmed.
 
+mod register;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 
 use super::input::{self, Fill, InputError, Terms};
 use super::{Context, USAGE};
+use crate::app::cli::out::say;
 use crate::app::config;
 use crate::app::wire::{Entrance, Opener, Remedy};
 use crate::model::decode::parse_time;
@@ -17,15 +20,18 @@ use crate::model::ids::{AppId, BatchId, JobId, ProviderName};
 use crate::model::job::{DismissJob, Lane};
 use crate::ports::broker::BrokerError;
 
-/// Put dismiss jobs into the queue, each confirmed by the broker, or all at once into the embedded
-/// queue.
+/// Put dismiss jobs into the queue.
+///
+/// Each is confirmed by the broker; into the embedded queue they go all at once.
 ///
 /// FILE holds JSON lines of jobs, CSV with a header of job fields (room_id, app_id, …), or, with
 /// --provider and --app, one room ID a line. A bad row is named by its line, and then nothing of
 /// the file is published.
 ///
 /// With --batch the job IDs are derived from batch, provider, app and room: running the same
-/// command again after a failure publishes the same jobs, not new ones.
+/// command again after a failure publishes the same jobs, not new ones. The ledger, where one is
+/// configured, is told of the batch first, and of its size if a file is given, which is then the
+/// whole batch: `roomsweep batch watch` shows how far it is.
 ///
 /// Examples:
 ///   roomsweep enqueue rooms.csv --batch incident-42 --lane urgent --reason "abuse report"
@@ -86,7 +92,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let opener = Opener::of_producer(&config.queue, config.providers)?;
+    let opener = Opener::beside(&config.queue, config.providers)?;
     let opened = match opener.open().await {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
@@ -99,8 +105,14 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             }
         },
     };
+    let work = async {
+        if args.batch.is_some() {
+            register::register(&context, &jobs).await;
+        }
+        publish(&opened.entrance, &jobs, &args).await
+    };
     let tally = tokio::select! {
-        tally = publish(&opened.entrance, &jobs, &args) => tally?,
+        tally = work => tally?,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
             return Ok(ExitCode::from(130));
@@ -143,7 +155,7 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Resul
     let note = |job: &DismissJob, outcome: Result<(), BrokerError>| {
         let state = if outcome.is_ok() { "confirmed" } else { "failed" };
         if args.json {
-            println!("{}", json!({"job_id": job.job_id, "state": state}));
+            say!("{}", json!({"job_id": job.job_id, "state": state}));
         }
         match outcome {
             Ok(()) => tally.confirmed += 1,
@@ -166,7 +178,7 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Resul
 impl Tally {
     fn report(&self, args: &Args) -> ExitCode {
         if !args.json {
-            println!("{} confirmed", self.confirmed);
+            say!("{} confirmed", self.confirmed);
         }
         let Some(reason) = &self.reason else {
             return ExitCode::SUCCESS;

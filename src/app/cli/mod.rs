@@ -1,14 +1,23 @@
 //! The commands: one file each.
 
+mod ask;
+mod batch;
 mod check;
+mod dead;
 mod demo;
+mod desk;
 mod enqueue;
+mod history;
 pub mod input;
+mod out;
+mod pause;
 mod progress;
 mod sandbox;
 pub mod schema;
 mod signals;
+mod signature;
 mod sweep;
+mod table;
 mod worker;
 
 use std::path::PathBuf;
@@ -22,15 +31,20 @@ use super::telemetry::{self, LogFormat};
 /// Usage or configuration error, before anything was sent.
 pub const USAGE: u8 = 2;
 
-/// Closes RTC rooms reliably: reads dismiss jobs from a queue and sends each, signed and within its provider's quota,
-/// until there is a result for every one.
+/// Closes RTC rooms reliably: reads dismiss jobs from a queue and sends each, signed and within its
+/// provider's quota, until there is a result for every one.
+///
+/// Examples:
+///   roomsweep demo
+///   roomsweep --config roomsweep.toml worker
+///   roomsweep sweep rooms.txt --provider volcengine --app 661e0000
 #[derive(Debug, Parser)]
-#[command(name = "roomsweep", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(verbatim_doc_comment, name = "roomsweep", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     /// Configuration file; ./roomsweep.toml if it is there. ROOMSWEEP__SECTION__KEY overrides single keys.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How log lines are written to stderr; their level is set by RUST_LOG (default: info; sweep and demo: warn).
+    /// How log lines are written to stderr; their level is set by RUST_LOG (default: info, and warn beside progress bars and tables).
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -43,6 +57,11 @@ enum Command {
     Sweep(sweep::Args),
     Worker(worker::Args),
     Enqueue(enqueue::Args),
+    Batch(batch::Args),
+    History(history::Args),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Dead(dead::Args),
     Check(check::Args),
     Schema(schema::Args),
     Sandbox(sandbox::Args),
@@ -52,7 +71,13 @@ impl Command {
     /// Beside a progress bar, only what somebody must see.
     fn default_level(&self) -> &'static str {
         match self {
-            Command::Demo(_) | Command::Sweep(_) => "warn",
+            Command::Demo(_)
+            | Command::Sweep(_)
+            | Command::Batch(_)
+            | Command::History(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Dead(_) => "warn",
             Command::Worker(_) | Command::Enqueue(_) | Command::Check(_) | Command::Schema(_) | Command::Sandbox(_) => {
                 "info"
             }
@@ -70,6 +95,11 @@ pub struct Context {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = Environment::of_process();
+    #[cfg(debug_assertions)]
+    if let Some(Err(error)) = env.filled("ROOMSWEEP_CRASH_AT").map(crate::ports::crash::arm) {
+        eprintln!("roomsweep: ROOMSWEEP_CRASH_AT: {error}");
+        return ExitCode::from(USAGE);
+    }
     let level = env.filled("RUST_LOG").unwrap_or(cli.command.default_level());
     if let Err(error) = telemetry::init(cli.log_format, Some(level), env.get("NO_COLOR")) {
         eprintln!("roomsweep: logging: {error:#}");
@@ -87,10 +117,11 @@ pub fn main() -> ExitCode {
     let context = Context { file: config::find(cli.config), env };
     let ended = runtime.block_on(run(cli.command, context));
     runtime.shutdown_background();
-    ended.unwrap_or_else(|error| {
+    let code = ended.unwrap_or_else(|error| {
         eprintln!("roomsweep: {error:#}");
         ExitCode::FAILURE
-    })
+    });
+    if out::is_lost() && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }
 
 async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
@@ -99,6 +130,11 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
         Command::Sweep(args) => sweep::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,
         Command::Enqueue(args) => enqueue::run(args, context).await,
+        Command::Batch(args) => batch::run(args, context).await,
+        Command::History(args) => history::run(args, context).await,
+        Command::Pause(args) => pause::pause(args, context).await,
+        Command::Resume(args) => pause::resume(args, context).await,
+        Command::Dead(args) => dead::run(args, context).await,
         Command::Check(args) => check::run(args, context).await,
         Command::Schema(args) => Ok(schema::run(&args)),
         Command::Sandbox(args) => sandbox::run(args).await,

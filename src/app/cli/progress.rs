@@ -30,34 +30,59 @@ pub struct Progress {
 }
 
 enum Look {
-    Bar(ProgressBar),
+    Bar { bar: ProgressBar, total: Total },
     Lines { next: Duration },
+}
+
+/// What a bar is drawn for: without a total there is none to be filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Total {
+    Known,
+    Unknown,
+}
+
+impl Total {
+    fn style(self) -> ProgressStyle {
+        let template = match self {
+            Total::Known => "[{bar:32}] {pos}/{len} {msg}",
+            Total::Unknown => "{pos} settled, total unknown, {msg}",
+        };
+        ProgressStyle::with_template(template).expect("a template of ours").progress_chars("=> ")
+    }
 }
 
 impl Progress {
     /// For a run that starts at `now`, by the clock's `elapsed`.
     pub fn new(now: Duration) -> Self {
         let look = if std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("[{bar:32}] {pos}/{len} {msg}").expect("a template of ours");
-            Look::Bar(ProgressBar::new(0).with_style(style.progress_chars("=> ")))
+            Look::Bar { bar: ProgressBar::new(0).with_style(Total::Known.style()), total: Total::Known }
         } else {
             Look::Lines { next: now + LINE }
         };
         Self { look, recent: VecDeque::new() }
     }
 
-    /// Shows the stage that is reached at `now`, and what holds providers up.
-    pub fn show(&mut self, stage: Stage, now: Duration, meter: &Meter) {
+    /// Shows the stage that is reached at `now`, and behind it what is to be said beside.
+    pub fn show(&mut self, stage: Stage, now: Duration, beside: &str) {
         let rate = self.rate(stage.done, now);
-        let said = sentence(stage, rate, &held_up(meter));
+        self.draw(Some(stage.total), stage.done, &sentence(stage, rate, beside), now);
+    }
+
+    /// Shows how many are done at `now`, of how many if that is known, and a sentence.
+    pub fn draw(&mut self, total: Option<u64>, done: u64, said: &str, now: Duration) {
         match &mut self.look {
-            Look::Bar(bar) => {
-                bar.set_length(stage.total);
-                bar.set_position(stage.done);
-                bar.set_message(said);
+            Look::Bar { bar, total: drawn } => {
+                let known = if total.is_some() { Total::Known } else { Total::Unknown };
+                if *drawn != known {
+                    bar.set_style(known.style());
+                    *drawn = known;
+                }
+                bar.set_length(total.unwrap_or(done));
+                bar.set_position(done);
+                bar.set_message(said.to_owned());
             }
             Look::Lines { next } if now >= *next => {
-                eprintln!("{} of {}, {said}", stage.done, stage.total);
+                eprintln!("{}", line(total, done, said));
                 *next = now + LINE;
             }
             Look::Lines { .. } => {}
@@ -67,10 +92,18 @@ impl Progress {
     /// Leaves the last stage standing.
     pub fn end(self) {
         match self.look {
-            Look::Bar(bar) => {
+            Look::Bar { bar, .. } => {
                 bar.abandon();
                 eprintln!();
             }
+            Look::Lines { .. } => {}
+        }
+    }
+
+    /// Leaves nothing of a bar standing.
+    pub fn clear(self) {
+        match self.look {
+            Look::Bar { bar, .. } => bar.finish_and_clear(),
             Look::Lines { .. } => {}
         }
     }
@@ -90,17 +123,25 @@ pub fn per_second(count: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
 }
 
-fn sentence(stage: Stage, rate: f64, held_up: &str) -> String {
+fn line(total: Option<u64>, done: u64, said: &str) -> String {
+    match total {
+        Some(total) => format!("{done} of {total}, {said}"),
+        None => format!("{done} settled, total unknown, {said}"),
+    }
+}
+
+fn sentence(stage: Stage, rate: f64, beside: &str) -> String {
     let left = stage.total.saturating_sub(stage.done);
     let eta = match left {
         0 => String::new(),
         _ if rate < 0.01 => ", ETA unknown".to_owned(),
         _ => format!(", ETA {}", humantime::format_duration(Duration::from_secs((left as f64 / rate).ceil() as u64))),
     };
-    format!("{rate:.1}/s, {} failed{eta}{held_up}", stage.failed)
+    format!("{rate:.1}/s, {} failed{eta}{beside}", stage.failed)
 }
 
-fn held_up(meter: &Meter) -> String {
+/// What holds providers up.
+pub fn held_up(meter: &Meter) -> String {
     let suspended = meter.providers().into_iter().filter_map(|provider| Some((provider.name, provider.suspended?)));
     suspended.map(|(name, reason)| format!("; {name} is suspended ({reason})")).collect()
 }
@@ -117,6 +158,12 @@ mod tests {
         check(0, 0.0, "0.0/s, 2 failed, ETA unknown");
         check(40, 30.0, "30.0/s, 2 failed, ETA 2s");
         check(100, 30.0, "30.0/s, 2 failed");
+    }
+
+    #[test]
+    fn a_total_that_nobody_knows_is_not_made_up() {
+        assert_eq!(line(Some(100), 40, "1.0/s"), "40 of 100, 1.0/s");
+        assert_eq!(line(None, 40, "1.0/s"), "40 settled, total unknown, 1.0/s");
     }
 
     #[test]

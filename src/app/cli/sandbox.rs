@@ -15,10 +15,10 @@ use crate::model::secret::Secret;
 use crate::sandbox::Sandbox;
 use crate::sandbox::faults::FAULTS_HELP;
 use crate::sandbox::rules::Rules;
-use crate::sandbox::settings::{IamUser, Keys, Lockout, Quotas, Settings, Throttling, VolcengineThrottle};
+use crate::sandbox::settings::{IamUser, Keys, Lockout, Quotas, Reuse, Settings, Throttling, VolcengineThrottle};
 use crate::sandbox::stats::Stats;
 
-/// Plays Volcengine and Huawei on loopback: verifies signatures, keeps the quotas, injects faults.
+/// Play both clouds on loopback: verify signatures, keep quotas, inject faults.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = after_help())]
 pub struct Args {
@@ -46,6 +46,9 @@ pub struct Args {
     /// How long every cloud waits before it answers.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     latency: Duration,
+    /// Closes each connection after its answer.
+    #[arg(long)]
+    close: bool,
     /// Faults to begin with, in TOML or JSON.
     #[arg(long, value_name = "FILE", value_parser = rules)]
     rules: Option<Rules>,
@@ -121,6 +124,7 @@ fn settings(args: Args) -> Settings {
         throttling: Throttling { volcengine: args.throttle_volcengine, retry_after: args.retry_after },
         lockout: (args.lock_after > 0).then(|| Lockout { after: args.lock_after, ..Lockout::default() }),
         latency: args.latency,
+        reuse: if args.close { Reuse::Closed } else { Reuse::Kept },
         rules: args.rules.unwrap_or_default(),
         log: args.log,
         ..Settings::default()
@@ -133,8 +137,10 @@ fn greeting(settings: &Settings) -> String {
         if secret == known { known.expose().to_owned() } else { "(as given)".to_owned() }
     };
     let keys = |keys: &Keys| {
-        let secret = shown(&keys.secret_access_key, &Keys::default().secret_access_key);
-        format!("{}:{secret}{}", keys.access_key_id, if keys.session_token.is_some() { ":(as given)" } else { "" })
+        let known = Keys::default();
+        let access = if keys.access_key_id == known.access_key_id { &known.access_key_id } else { "(as given)" };
+        let secret = shown(&keys.secret_access_key, &known.secret_access_key);
+        format!("{access}:{secret}{}", if keys.session_token.is_some() { ":(as given)" } else { "" })
     };
     let iam = &settings.iam;
     format!(

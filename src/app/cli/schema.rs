@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
+use crate::app::cli::out::say;
 use crate::model::job::{Lane, MAX_LABEL, MAX_LABELS, MAX_NOTE};
 use crate::model::progress::MAX_LOG;
 use crate::model::result::Outcome;
@@ -178,7 +179,7 @@ pub fn run(args: &Args) -> ExitCode {
         Message::Job => job(),
         Message::Result => result(),
     };
-    println!("{schema:#}");
+    say!("{schema:#}");
     ExitCode::SUCCESS
 }
 

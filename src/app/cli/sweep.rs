@@ -1,6 +1,6 @@
 //! `sweep`: closes every room of a file, with nothing but this program.
 
-mod ask;
+mod books;
 mod dry;
 pub mod follow;
 mod plan;
@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::ask::{self, Answer};
 use super::input::{Fill, InputError};
-use super::progress::{Progress, Stage};
+use super::progress::{Progress, Stage, held_up};
 use super::{Context, USAGE, signals};
 use crate::adapters::sqlite::{OpenError, Part, SqliteQueue, Sweep, Tally};
+use crate::app::cli::out::say;
 use crate::app::config::{self, Config, Queue};
 use crate::app::embedded::{Ended, Engine, Onlooker};
 use crate::app::{run, wire};
@@ -23,12 +25,13 @@ use crate::model::ids::{AppId, ProviderName};
 use crate::model::job::Lane;
 use crate::pipeline::account::Common;
 use crate::ports::broker::{Broker, BrokerError, LaneKey};
-use ask::Answer;
+use books::SweepBooks;
 use follow::Follow;
 use plan::Plan;
 
-/// Close every room of a file, without a broker: put them into the embedded queue, dismiss them
-/// all, tell what became of each.
+/// Close every room of a file, without a broker, and tell what became of each.
+///
+/// The rooms are put into the embedded queue and sent from there, within the providers' quotas.
 ///
 /// FILE holds CSV with a header of job fields (room_id, app_id, …), JSON lines of jobs, or, with
 /// --provider and --app, one room ID a line. A bad row is named by its line, and then nothing is
@@ -99,11 +102,12 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         return dry::run(&plan, &config);
     }
     if plan.jobs.is_empty() {
-        println!("there is no room in it");
+        say!("there is no room in it");
         return Ok(ExitCode::SUCCESS);
     }
     let common = wire::common(&config);
-    let queue = match SqliteQueue::open(path(&config), Part::Sender, common.clock.clone()).await {
+    let path = path(&config);
+    let queue = match SqliteQueue::open(path, Part::Sender, common.clock.clone()).await {
         Ok(queue) => Arc::new(queue),
         Err(error @ OpenError::Busy { .. }) => return Err(error.into()),
         Err(error) => {
@@ -112,7 +116,14 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         }
     };
     let ended = match begin(&args, plan, &config, &queue, &common).await {
-        Ok(Begun::Sweep(sweep)) => work(&args, sweep, &config, &queue, common).await,
+        Ok(Begun::Sweep(sweep)) => match SweepBooks::open(path, &config).await {
+            Ok(books) => {
+                let ended = work(&args, sweep, &config, &queue, (&books, books.of(common))).await;
+                books.close().await;
+                ended
+            }
+            Err(error) => Err(error),
+        },
         Ok(Begun::Refused(why)) => {
             eprintln!("roomsweep: {why}; nothing was sent");
             Ok(ExitCode::FAILURE)
@@ -176,7 +187,7 @@ async fn begin(
         );
     }
     if rooms > UNASKED && !args.yes {
-        match ask::whether_to_close(rooms, &plan, config)? {
+        match ask::ask(&plan.question(rooms, config))? {
             Answer::Yes => {}
             Answer::No => return Ok(Begun::Refused("not confirmed".to_owned())),
             Answer::NobodyThere => {
@@ -206,9 +217,10 @@ async fn work(
     sweep: Sweep,
     config: &Config,
     queue: &Arc<SqliteQueue>,
-    common: Common,
+    (books, common): (&SweepBooks, Common),
 ) -> anyhow::Result<ExitCode> {
-    let lanes = run::lanes(wire::accounts(config, &common)?);
+    let accounts = wire::accounts(config, &common)?;
+    let lanes = run::lanes(accounts.clone());
     let engine = Engine { queue: queue.clone(), tag: sweep.tag.clone(), common, lanes, grace: config.shutdown.grace };
     let clock = engine.common.clock.clone();
     let mut desk = Desk {
@@ -220,7 +232,11 @@ async fn work(
     };
     let (stop, _watching) = signals::watch("stopping: letting what is on the wire finish; once more to end at once")?;
     let began = clock.elapsed();
-    let ended = engine.run(stop, &mut desk).await;
+    let ended = tokio::select! {
+        biased;
+        ended = engine.run(stop, &mut desk) => ended,
+        never = books.tend(&engine.common, &accounts) => match never {},
+    };
     let Desk { follow, progress, before, .. } = desk;
     progress.end();
     let this_run = summary::Run {
@@ -231,6 +247,7 @@ async fn work(
         Ended::Done => {
             queue.finish_sweep(&sweep.tag).await?;
             summary::print(&sweep, &follow, &this_run, args.results.as_deref());
+            books.forget(&engine.common).await;
             Ok(if follow.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Ended::Stopped => {
@@ -261,7 +278,7 @@ impl Onlooker for Desk<'_> {
         self.follow.catch_up(queue, tag).await?;
         self.before.get_or_insert(tally.over());
         let stage = Stage { total: self.total, done: self.follow.settled(), failed: self.follow.failed };
-        self.progress.show(stage, common.clock.elapsed(), &common.meter);
+        self.progress.show(stage, common.clock.elapsed(), &held_up(&common.meter));
         Ok(())
     }
 }

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use super::Context;
-use crate::app::{config, run};
+use crate::app::config::Source;
+use crate::app::run;
 
 /// Consume dismiss jobs until SIGTERM or SIGINT, then drain.
 ///
 /// Any number of workers may run against the same queues: for each provider one of them sends, the
 /// others stand by. Metrics, health and status are served on `admin.listen` (127.0.0.1:9464).
+/// SIGHUP reads the configuration again.
 ///
 /// Example:  roomsweep --config roomsweep.toml --log-format json worker
 #[derive(Debug, clap::Args)]
@@ -16,8 +18,9 @@ use crate::app::{config, run};
 pub struct Args {}
 
 pub async fn run(_: Args, context: Context) -> anyhow::Result<ExitCode> {
-    match config::load(context.file.as_deref(), &context.env) {
-        Ok(config) => run::worker(config).await,
+    let read = Source::open(context.file, context.env).and_then(|source| Ok((source.config()?, source)));
+    match read {
+        Ok((config, source)) => run::worker(config, source).await,
         Err(faults) => Ok(super::refuse(&faults)),
     }
 }

@@ -45,9 +45,12 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// A text of the user's, quoted and cut, fit for a message.
+/// A text of the user's, quoted and cut, fit for a message. A URL with a password may stand at the wrong key.
 pub(super) fn shown(text: &str) -> String {
     const LIMIT: usize = 48;
+    if text.contains("://") && text.contains('@') {
+        return "a URL with a user name or password".to_owned();
+    }
     let cut = &text[..text.floor_char_boundary(LIMIT)];
     if cut.len() < text.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }

@@ -1,5 +1,6 @@
 //! What the operator decided: one file, overridden by the environment, checked as a whole before anything is touched.
 
+mod changes;
 mod environment;
 mod fault;
 mod providers;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use changes::{Changes, merge};
 pub use environment::Environment;
 pub use fault::{Fault, Faults};
 pub use urls::{AmqpUrl, LedgerUrl, PostgresUrl};
@@ -32,7 +34,7 @@ use source::Document;
 pub const DEFAULT_FILE: &str = "roomsweep.toml";
 
 /// Everything that a worker is told; every value in it is usable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub queue: Queue,
     /// At least one, ordered by name, no two sharing a quota unknowingly.
@@ -42,8 +44,8 @@ pub struct Config {
     pub ledger: Option<Ledger>,
     pub admin: Admin,
     pub shutdown: Shutdown,
-    /// All that was read, secret files too: worth reading again once one of them changes.
-    pub files: Vec<PathBuf>,
+    /// The files of `{ file = … }`.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// Where jobs come from.
@@ -62,7 +64,7 @@ pub enum Queue {
 }
 
 /// One account at one cloud, and how hard it may be pressed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderConfig {
     pub name: ProviderName,
     pub settings: ProviderSettings,
@@ -85,6 +87,9 @@ pub struct Results {
     /// Of that queue; sending stops when it is full.
     pub max_bytes: Option<u64>,
 }
+
+/// How long results are kept where nothing is said of it.
+pub const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
@@ -114,17 +119,52 @@ pub struct QueueConfig {
     pub providers: Vec<ProviderName>,
 }
 
+/// What a command needs that asks the ledger: no secrets but the ledger's and the broker's.
+#[derive(Debug, Clone)]
+pub struct LedgerConfig {
+    /// None where there is none: AMQP without `[ledger]`.
+    pub url: Option<LedgerUrl>,
+    /// Of all provider tables.
+    pub providers: Vec<ProviderName>,
+}
+
 /// The file to read: the one named on the command line, else `./roomsweep.toml` if it is there.
 pub fn find(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()))
 }
 
-/// Reads file, environment and secrets; all faults come back together. Reading again is how a reload is done.
+/// Reads file, environment and secrets; all faults come back together.
 pub fn load(file: Option<&Path>, env: &Environment) -> Result<Config, Faults> {
-    let document = file.map(open).transpose()?;
-    let mut config = parse(document.as_ref(), env)?;
-    config.files.extend(file.map(Path::to_path_buf));
-    Ok(config)
+    Source::open(file.map(Path::to_path_buf), env.clone())?.config()
+}
+
+/// Where a configuration comes from, and the text that its file had.
+pub struct Source {
+    file: Option<PathBuf>,
+    env: Environment,
+    document: Option<Document>,
+}
+
+impl Source {
+    pub fn open(file: Option<PathBuf>, env: Environment) -> Result<Self, Faults> {
+        let document = file.as_deref().map(open).transpose()?;
+        Ok(Self { file, env, document })
+    }
+
+    /// The same with the file's text of now.
+    pub fn reopen(&self) -> Result<Self, Faults> {
+        Self::open(self.file.clone(), self.env.clone())
+    }
+
+    /// What it says, with what its secret files hold now; all faults come back together.
+    pub fn config(&self) -> Result<Config, Faults> {
+        parse(self.document.as_ref(), &self.env)
+    }
+}
+
+/// Like [`load`], for a text that lies in no file; faults call it `name`.
+pub fn load_text(name: &str, text: &str, env: &Environment) -> Result<Config, Faults> {
+    parse(Some(&Document { name: name.to_owned(), text: text.to_owned() }), env)
 }
 
 /// Like [`load`], but reads the queue alone and of the providers nothing but their names.
@@ -137,6 +177,21 @@ pub fn load_queue(file: Option<&Path>, env: &Environment) -> Result<QueueConfig,
             root.take(section);
         }
         queue.map(|queue| QueueConfig { queue, providers })
+    })
+}
+
+/// Like [`load`], but reads the ledger alone (which stands in the queue's file unless told otherwise), and of the providers
+/// nothing but their names.
+pub fn load_ledger(file: Option<&Path>, env: &Environment) -> Result<LedgerConfig, Faults> {
+    let document = file.map(open).transpose()?;
+    read(document.as_ref(), env, |root| {
+        let providers = root.table("providers").map(|section| providers::names(&section)).unwrap_or_default();
+        let queue = queue::read(root);
+        let ledger = sections::ledger(root, queue.as_ref());
+        for section in ["retry", "results", "admin", "shutdown"] {
+            root.take(section);
+        }
+        Some(LedgerConfig { url: ledger.map(|ledger| ledger.url), providers })
     })
 }
 
@@ -157,8 +212,8 @@ fn parse(document: Option<&Document>, env: &Environment) -> Result<Config, Fault
         let ledger = sections::ledger(root, queue.as_ref());
         let admin = sections::admin(root);
         let shutdown = sections::shutdown(root);
-        let files = root.notes.files.take();
-        Some(Config { queue: queue?, providers, retry, results, ledger, admin: admin?, shutdown, files })
+        let secret_files = root.notes.files.take();
+        Some(Config { queue: queue?, providers, retry, results, ledger, admin: admin?, shutdown, secret_files })
     })
 }
 

@@ -201,7 +201,9 @@ impl<'n> Section<'n> {
             None => Entries::new(),
             Some(Entry::Table(entries)) => entries,
             Some(Entry::Value(value)) => {
-                self.fault(key, format!("must be a table, not {}", describe(&value)));
+                // A secret may have lost its key on the way here.
+                let actual = if value.is_str() { "a text".into() } else { describe(&value) };
+                self.fault(key, format!("must be a table, not {actual}"));
                 return None;
             }
             Some(Entry::Variable { name, text }) => match text.parse().map(Entry::of) {
@@ -233,7 +235,10 @@ impl<'n> Section<'n> {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("known here: {}", self.asked.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
             };
-            self.fault(key, from_variable(format!("is not a known key; {hint}"), entry.variable()));
+            let message = from_variable(format!("is not a known key; {hint}"), entry.variable());
+            // An empty key would be taken for the section itself.
+            let path = if key.is_empty() { format!("{} \"\"", self.path) } else { self.path_of(key) };
+            self.notes.faults.borrow_mut().push(Fault { path: path.trim_start().to_owned(), message });
         }
     }
 }

@@ -1,13 +1,14 @@
 //! `[retry]`, `[results]`, `[ledger]`, `[admin]`, `[shutdown]`
 
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::shown;
 use super::reader::{Section, from_variable};
 use super::secret::Fallback;
 use super::urls::LedgerUrl;
-use super::{Admin, Ledger, Queue, Results, Shutdown};
+use super::{Admin, KEEP, Ledger, Queue, Results, Shutdown};
 use crate::policy::decide::RetryPolicy;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -47,15 +48,16 @@ pub(super) fn results(root: &mut Section<'_>) -> Results {
     results
 }
 
-/// The embedded queue keeps a ledger in its own file unless told otherwise; AMQP has one only where it is asked for.
+/// The embedded queue keeps a ledger in its own file; AMQP has one only where it is asked for.
 pub(super) fn ledger(root: &mut Section<'_>, queue: Option<&Queue>) -> Option<Ledger> {
     let asked = root.has("ledger");
     let mut section = root.table("ledger")?;
     let url_given = section.has("url");
     let url = match (section.secret_or_absent("url"), queue) {
-        (Some(found), _) => {
+        (Some(found), queue) => {
+            let url = LedgerUrl::parse(found.secret.expose()).and_then(|url| fitting(url, queue));
             let fault = |message: String| section.fault("url", from_variable(message, found.variable.as_deref()));
-            LedgerUrl::parse(found.secret.expose()).map_err(fault).ok()
+            url.map_err(fault).ok()
         }
         (None, Some(Queue::Sqlite { path })) => Some(LedgerUrl::Sqlite(path.clone())),
         (None, Some(Queue::Amqp { .. })) if asked && !url_given => {
@@ -64,10 +66,31 @@ pub(super) fn ledger(root: &mut Section<'_>, queue: Option<&Queue>) -> Option<Le
         }
         (None, _) => None,
     };
-    let keep = section.duration("keep", HOUR..=YEAR * 100).unwrap_or(DAY * 90);
+    let keep = section.duration("keep", HOUR..=YEAR * 100).unwrap_or(KEEP);
     let dedupe = section.flag("dedupe").unwrap_or(false);
     section.close();
     Some(Ledger { url: url?, keep, dedupe })
+}
+
+/// What the embedded queue settles and what its ledger tells are one transaction, so they are one file.
+fn fitting(url: LedgerUrl, queue: Option<&Queue>) -> Result<LedgerUrl, String> {
+    match (url, queue) {
+        (url, None | Some(Queue::Amqp { .. })) => Ok(url),
+        (LedgerUrl::Sqlite(file), Some(Queue::Sqlite { path })) if same(&file, path) => {
+            Ok(LedgerUrl::Sqlite(path.clone()))
+        }
+        (LedgerUrl::Sqlite(_) | LedgerUrl::Postgres(_), Some(Queue::Sqlite { path })) => Err(format!(
+            "must be left out, or be sqlite://{}: the embedded queue keeps its ledger in its own file; another one goes \
+             with queue.backend = \"amqp\"",
+            path.display()
+        )),
+    }
+}
+
+/// However the two are written.
+fn same(one: &Path, other: &Path) -> bool {
+    let parts = |path: &Path| -> PathBuf { path.components().filter(|part| *part != Component::CurDir).collect() };
+    parts(one) == parts(other)
 }
 
 pub(super) fn admin(root: &mut Section<'_>) -> Option<Admin> {

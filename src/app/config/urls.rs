@@ -63,6 +63,25 @@ pub enum LedgerUrl {
     Postgres(PostgresUrl),
 }
 
+/// What may stand behind the `?` of a database's URL, with the other ways to write it.
+const PARAMETERS: [(&str, &[&str]); 13] = [
+    ("application_name", &[]),
+    ("dbname", &[]),
+    ("host", &[]),
+    ("hostaddr", &[]),
+    ("options", &[]),
+    ("password", &[]),
+    ("port", &[]),
+    ("sslcert", &["ssl-cert"]),
+    ("sslkey", &["ssl-key"]),
+    ("sslmode", &["ssl-mode"]),
+    ("sslrootcert", &["ssl-root-cert", "ssl-ca"]),
+    ("statement-cache-capacity", &[]),
+    ("user", &[]),
+];
+
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 /// A database's address; `Debug` and `Display` leave out user name, password and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
@@ -74,6 +93,9 @@ impl LedgerUrl {
     /// `sqlite://path` (a third slash makes the path absolute) or `postgres://…`. The message shows nothing of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("sqlite://") {
+            if path.contains('?') {
+                return Err("must be sqlite:// and the path of a file, without parameters".into());
+            }
             return match super::reader::name(path) {
                 Ok(path) => Ok(LedgerUrl::Sqlite(PathBuf::from(path))),
                 Err(_) => Err("must name a file, like sqlite://roomsweep.db".into()),
@@ -83,8 +105,18 @@ impl LedgerUrl {
         if !matches!(parts.scheme, "postgres" | "postgresql") {
             return Err("must begin with sqlite:// or postgres://".into());
         }
+        parts.query.split('&').filter(|part| !part.is_empty()).try_for_each(understood)?;
         let shown = format!("postgres://{}{}", parts.host, parts.path);
         Ok(LedgerUrl::Postgres(PostgresUrl { text: text.to_owned(), shown }))
+    }
+}
+
+impl fmt::Display for LedgerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LedgerUrl::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            LedgerUrl::Postgres(url) => url.fmt(f),
+        }
     }
 }
 
@@ -107,13 +139,35 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// What of a URL may be shown.
+/// The driver takes a parameter that it does not know for a slip, and logs it with its value. So would it tell a mode that it
+/// does not know.
+fn understood(parameter: &str) -> Result<(), String> {
+    let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let [key, value] =
+        [key, value].map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned());
+    let setting = key.strip_prefix("options[").is_some_and(|rest| rest.ends_with(']'));
+    let known = |(name, others): &(&str, &[&str])| *name == key || others.contains(&key.as_str());
+    if !setting && !PARAMETERS.iter().any(known) {
+        // What looks like no name may be the rest of a password.
+        let is_name = parameter.contains('=') && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let named = if is_name && !key.is_empty() { format!(", {key},") } else { String::new() };
+        let known: Vec<&str> = PARAMETERS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("has a parameter{named} that is not known here; known are {}", known.join(", ")));
+    }
+    if matches!(key.as_str(), "sslmode" | "ssl-mode") && !SSL_MODES.contains(&value.to_ascii_lowercase().as_str()) {
+        return Err(format!("has an sslmode that is not known here; known are {}", SSL_MODES.join(", ")));
+    }
+    Ok(())
+}
+
+/// A URL, taken apart.
 struct Parts<'t> {
     scheme: &'t str,
     /// With port, without user.
     host: &'t str,
-    /// Without query.
     path: &'t str,
+    /// Not to be shown.
+    query: &'t str,
 }
 
 fn split<'t>(text: &'t str, example: &str) -> Result<Parts<'t>, String> {
@@ -132,8 +186,8 @@ fn split<'t>(text: &'t str, example: &str) -> Result<Parts<'t>, String> {
     if host.is_empty() || host.starts_with(':') {
         return Err("names no host".into());
     }
-    let path = tail.split_once('?').map_or(tail, |(path, _)| path);
-    Ok(Parts { scheme, host, path })
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    Ok(Parts { scheme, host, path, query })
 }
 
 #[cfg(test)]
@@ -186,9 +240,33 @@ mod tests {
             assert!(message.contains(expected) && !message.contains("hunter2"), "{text}: {message}");
         };
         check("sqlite://", "must name a file");
+        check("sqlite://rooms.db?mode=hunter2", "without parameters");
         check("mysql://u:hunter2@db", "must begin with sqlite:// or postgres://");
         check("postgres://u:1/hunter2@db", "percent-encoded");
         check("postgres:///rooms", "names no host");
         check("roomsweep.db", "must be a URL like");
+    }
+
+    #[test]
+    fn what_the_driver_would_log_of_a_database_is_refused_by_name_and_without_its_value() {
+        for query in ["", "sslmode=verify-full&ssl-ca=/ca.pem", "options=-c%20x=y&options[a.b]=c", "sslm%6Fde=REQUIRE&"]
+        {
+            LedgerUrl::parse(&format!("postgres://u@db/rooms?{query}")).expect(query);
+        }
+        let check = |query: &str, expected: &str| {
+            let message = LedgerUrl::parse(&format!("postgres://u@db/rooms?{query}")).expect_err(query);
+            assert!(message.starts_with(expected) && !message.contains("hunter"), "{query}: {message}");
+        };
+        check(
+            "sslpassword=hunter2",
+            "has a parameter, sslpassword, that is not known here; known are application_name",
+        );
+        check("sslmode=require&sslpassw%6Frd=hunter2", "has a parameter, sslpassword, that is");
+        for rest_of_a_password in
+            ["hunter2", "password=a&hunter", "password=a&hunter2=b", "options[hunter=2", "=hunter"]
+        {
+            check(rest_of_a_password, "has a parameter that is not known here");
+        }
+        check("sslmode=hunter2", "has an sslmode that is not known here; known are disable,");
     }
 }

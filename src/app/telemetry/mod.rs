@@ -90,6 +90,8 @@ fn cap(target: &str) -> LevelFilter {
         // It warns of a returned message with the whole body, and reports as errors what the supervisor expects and
         // reports itself.
         "lapin" => LevelFilter::OFF,
+        // It warns of a parameter of a URL that it does not know with its value, and of a line of the file of passwords.
+        "sqlx_postgres" => LevelFilter::ERROR,
         _ => LevelFilter::WARN,
     }
 }

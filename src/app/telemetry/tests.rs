@@ -57,6 +57,7 @@ fn everyone_speaks() {
     say!("rustls::client");
     say!("amq_protocol::frame");
     say!("sqlx::query");
+    say!("sqlx_postgres::options::parse");
 }
 
 fn said(text: &str, target: &str) -> Vec<&'static str> {
@@ -76,6 +77,7 @@ fn no_filter_makes_a_dependency_talk() {
             for other in ["hyper::proto::h1::io", "reqwest", "rustls::client", "amq_protocol::frame", "sqlx::query"] {
                 assert_eq!(said(&text, other), ["WARN", "ERROR"], "{other}");
             }
+            assert_eq!(said(&text, "sqlx_postgres::options::parse"), ["ERROR"]);
             assert_eq!(said(&text, "roomsweep_like"), ["WARN", "ERROR"]);
         }
     }

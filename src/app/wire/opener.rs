@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::entrance::Entrance;
+use super::entrance::{Door, Entrance};
 use super::worker_name;
 use crate::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
 use crate::adapters::amqp::{self, AmqpBroker};
@@ -15,6 +15,7 @@ use crate::model::ids::ProviderName;
 use crate::model::secret::Secret;
 use crate::ports::broker::Broker;
 use crate::ports::clock::Clock;
+use crate::ports::dead::DeadLetters;
 
 /// Opens the configured queue, again and again over the life of a worker.
 pub enum Opener {
@@ -22,10 +23,11 @@ pub enum Opener {
     Sqlite { path: PathBuf, part: Part, clock: Clock },
 }
 
-/// An open queue, seen from both sides.
+/// An open queue, seen from all sides.
 pub struct Opened {
     pub broker: Arc<dyn Broker>,
     pub entrance: Entrance,
+    pub dead: Arc<dyn DeadLetters>,
 }
 
 /// Why there is no queue.
@@ -70,6 +72,39 @@ fn sqlite_remedy(error: &sqlite::OpenError) -> Remedy {
     }
 }
 
+/// How a worker comes to its queue, again and again.
+pub trait Access {
+    /// What it leads to, in the words of an operator.
+    fn kind(&self) -> &'static str;
+
+    fn open(&self) -> impl Future<Output = Result<Arc<dyn Broker>, OpenError>>;
+
+    /// The queue that was opened last is not worked on any more.
+    fn left(&self);
+}
+
+/// The configured queue, and the door for new jobs that stands open as long as it does.
+pub struct FrontDoor {
+    pub opener: Opener,
+    pub door: Door,
+}
+
+impl Access for FrontDoor {
+    fn kind(&self) -> &'static str {
+        self.opener.kind()
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Broker>, OpenError> {
+        let Opened { broker, entrance, dead: _ } = self.opener.open().await?;
+        self.door.open(entrance);
+        Ok(broker)
+    }
+
+    fn left(&self) {
+        self.door.shut();
+    }
+}
+
 impl Opener {
     /// For a worker, or a check of what a worker will find.
     pub fn of_worker(config: &Config) -> anyhow::Result<Self> {
@@ -82,8 +117,8 @@ impl Opener {
         Self::new(&config.queue, Part::Sender, Wanted { providers, outcomes: Some(Outcomes { results, ledger }) })
     }
 
-    /// For a command that only puts jobs in.
-    pub fn of_producer(queue: &Queue, providers: Vec<ProviderName>) -> anyhow::Result<Self> {
+    /// For a command beside the workers, which takes no jobs.
+    pub fn beside(queue: &Queue, providers: Vec<ProviderName>) -> anyhow::Result<Self> {
         Self::new(queue, Part::Beside, Wanted { providers, outcomes: None })
     }
 
@@ -117,11 +152,11 @@ impl Opener {
         match self {
             Opener::Amqp { settings, wanted } => {
                 let broker = Arc::new(AmqpBroker::open(settings, wanted).await?);
-                Ok(Opened { entrance: Entrance::Amqp(broker.clone()), broker })
+                Ok(Opened { entrance: Entrance::Amqp(broker.clone()), dead: broker.clone(), broker })
             }
             Opener::Sqlite { path, part, clock } => {
                 let queue = Arc::new(SqliteQueue::open(path, *part, clock.clone()).await?);
-                Ok(Opened { entrance: Entrance::Sqlite(queue.clone()), broker: queue })
+                Ok(Opened { entrance: Entrance::Sqlite(queue.clone()), dead: queue.clone(), broker: queue })
             }
         }
     }

@@ -32,6 +32,7 @@ pub(super) struct Families {
     pub backlog_jobs: IntGaugeVec,
     pub backlog_seconds: GaugeVec,
     pub deferred_jobs: IntGauge,
+    pub dedupe: IntCounterVec,
     pub queue_connected: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -93,6 +94,12 @@ impl Families {
                 registry,
                 "roomsweep_deferred_jobs",
                 "Jobs of all providers that wait for their time.",
+            ),
+            dedupe: counter(
+                registry,
+                "roomsweep_dedupe_total",
+                "Jobs looked up in the ledger before they were sent, by what was found.",
+                &["provider", "result"],
             ),
             queue_connected: single(registry, "roomsweep_queue_connected", "1 while the queue can be reached."),
             build_info: gauge(registry, "roomsweep_build_info", "Always 1; the label tells the version.", &["version"]),

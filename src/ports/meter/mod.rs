@@ -6,21 +6,24 @@ mod exemplar;
 mod exposition;
 mod families;
 mod openmetrics;
+mod rates;
+mod status;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::{Registry, TextEncoder};
-use serde::Serialize;
 
 pub use self::exposition::Exposition;
+pub use self::status::{ProviderHealth, ProviderStatus, Suspended, Waiting};
 
 use self::exemplar::{Exemplar, Exemplars, Series};
 use self::families::{ATTEMPT_BUCKETS, ATTEMPT_DURATION, Families, SETTLED, bucket_of};
+use self::rates::Rates;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::model::progress::AttemptRecord;
@@ -51,6 +54,29 @@ impl BacklogState {
     }
 }
 
+/// What a job's ID was found to be in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// It has a result, with which its job was answered.
+    Answered,
+    /// It has none: its job was sent.
+    Checked,
+    /// The ledger was away: its job was sent.
+    Unchecked,
+}
+
+impl Found {
+    pub const ALL: [Found; 3] = [Found::Answered, Found::Checked, Found::Unchecked];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Found::Answered => "answered",
+            Found::Checked => "checked",
+            Found::Unchecked => "unchecked",
+        }
+    }
+}
+
 /// Whether the queue can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueLink {
@@ -58,14 +84,12 @@ pub enum QueueLink {
     Down,
 }
 
-/// What the metrics say of one provider at this moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ProviderStatus {
-    pub name: ProviderName,
-    pub quota_qps: f64,
-    pub effective_qps: f64,
-    pub suspended: Option<SuspensionReason>,
-    pub in_flight: i64,
+/// What no gauge can hold of a registered provider.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    suspended: Option<Suspended>,
+    /// What its queues hold; only the active sender knows.
+    ready: Option<Waiting>,
 }
 
 /// All metrics of this process; clones share them.
@@ -78,7 +102,8 @@ struct Inner {
     registry: Registry,
     families: Families,
     exemplars: Exemplars,
-    providers: Mutex<BTreeSet<ProviderName>>,
+    providers: Mutex<BTreeMap<ProviderName, Known>>,
+    sent: Mutex<BTreeMap<ProviderName, Rates>>,
 }
 
 impl Meter {
@@ -89,7 +114,13 @@ impl Meter {
         for lane in Lane::ALL.map(Lane::as_str).into_iter().chain([UNKNOWN]) {
             families.settled.with_label_values(&[UNKNOWN, lane, Outcome::Invalid.as_str()]);
         }
-        let inner = Inner { registry, families, exemplars: Exemplars::default(), providers: Mutex::default() };
+        let inner = Inner {
+            registry,
+            families,
+            exemplars: Exemplars::default(),
+            providers: Mutex::default(),
+            sent: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -98,15 +129,19 @@ impl Meter {
         let families = &self.inner.families;
         let name = provider.as_str();
         families.quota_qps.with_label_values(&[name]).set(f64::from(quota_qps));
-        if !self.known().insert(provider.clone()) {
+        if self.known().contains_key(provider) {
             return;
         }
+        self.known().insert(provider.clone(), Known::default());
         families.effective_qps.with_label_values(&[name]).set(f64::from(quota_qps));
         families.in_flight.with_label_values(&[name]);
         families.attempt_duration.with_label_values(&[name]);
         families.token_wait.with_label_values(&[name]);
         for verdict in VerdictLabel::ALL {
             families.attempts.with_label_values(&[name, verdict.as_str()]);
+        }
+        for found in Found::ALL {
+            families.dedupe.with_label_values(&[name, found.as_str()]);
         }
         for reason in SuspensionReason::ALL {
             families.suspended.with_label_values(&[name, reason.as_str()]);
@@ -124,7 +159,7 @@ impl Meter {
     /// series.
     pub fn settled(&self, result: &DismissResult) {
         let families = &self.inner.families;
-        let named = result.provider.as_ref().filter(|provider| self.known().contains(*provider));
+        let named = result.provider.as_ref().filter(|provider| self.known().contains_key(*provider));
         let provider = named.map_or(UNKNOWN, ProviderName::as_str);
         let lane = result.lane.map_or(UNKNOWN, Lane::as_str);
         let outcome = result.outcome.as_str();
@@ -145,6 +180,7 @@ impl Meter {
     /// A dismiss request got its answer, or none.
     pub fn attempt(&self, provider: &ProviderName, record: &AttemptRecord) {
         let families = &self.inner.families;
+        self.sent().entry(provider.clone()).or_default().note(record.at);
         let provider = provider.as_str();
         let seconds = Duration::from_millis(record.duration_ms).as_secs_f64();
 
@@ -156,6 +192,14 @@ impl Meter {
             let bound = bucket_of(&ATTEMPT_BUCKETS, seconds);
             self.inner.exemplars.note(Series::bucket(ATTEMPT_DURATION, [("provider", provider)], bound), exemplar);
         }
+    }
+
+    /// How many requests were sent to a provider since the start.
+    pub fn requests(&self, provider: &ProviderName) -> u64 {
+        let counted = |verdict: VerdictLabel| {
+            self.inner.families.attempts.with_label_values(&[provider.as_str(), verdict.as_str()]).get()
+        };
+        VerdictLabel::ALL.into_iter().map(counted).sum()
     }
 
     /// A job at hand got its token after so long.
@@ -173,7 +217,11 @@ impl Meter {
     }
 
     /// Why nothing is sent to a provider, or that it is sent to again.
-    pub fn suspended(&self, provider: &ProviderName, reason: Option<SuspensionReason>) {
+    pub fn suspended(&self, provider: &ProviderName, suspended: Option<Suspended>) {
+        if let Some(known) = self.known().get_mut(provider) {
+            known.suspended = suspended;
+        }
+        let reason = suspended.map(|suspended| suspended.reason);
         for each in SuspensionReason::ALL {
             let labels = [provider.as_str(), each.as_str()];
             self.inner.families.suspended.with_label_values(&labels).set(i64::from(reason == Some(each)));
@@ -188,6 +236,10 @@ impl Meter {
     pub fn backlog_jobs(&self, provider: &ProviderName, lane: Lane, state: BacklogState, jobs: u64) {
         let labels = [provider.as_str(), lane.as_str(), state.as_str()];
         self.inner.families.backlog_jobs.with_label_values(&labels).set(whole(jobs));
+        match (state, self.known().get_mut(provider)) {
+            (BacklogState::Ready, Some(known)) => *known.ready.get_or_insert_default().of(lane) = jobs,
+            (BacklogState::Ready | BacklogState::InFlight, _) => {}
+        }
     }
 
     /// Seconds as a number: a rate of nothing takes for ever.
@@ -198,6 +250,9 @@ impl Meter {
     /// Another replica tells the backlog from now on.
     pub fn forget_backlog(&self, provider: &ProviderName) {
         let families = &self.inner.families;
+        if let Some(known) = self.known().get_mut(provider) {
+            known.ready = None;
+        }
         // Removing fails only where nothing was told yet.
         families.backlog_seconds.remove_label_values(&[provider.as_str()]).ok();
         for lane in Lane::ALL {
@@ -210,6 +265,16 @@ impl Meter {
 
     pub fn deferred_jobs(&self, jobs: u64) {
         self.inner.families.deferred_jobs.set(whole(jobs));
+    }
+
+    /// What [`Meter::deferred_jobs`] told last.
+    pub fn deferred(&self) -> u64 {
+        self.inner.families.deferred_jobs.get().unsigned_abs()
+    }
+
+    /// Whether a job was looked up in the ledger before it was sent, and what was found.
+    pub fn deduped(&self, provider: &ProviderName, found: Found) {
+        self.inner.families.dedupe.with_label_values(&[provider.as_str(), found.as_str()]).inc();
     }
 
     pub fn queue_connected(&self, link: QueueLink) {
@@ -225,8 +290,7 @@ impl Meter {
 
     /// The registered providers by name.
     pub fn providers(&self) -> Vec<ProviderStatus> {
-        let known: Vec<ProviderName> = self.known().iter().cloned().collect();
-        known.into_iter().map(|name| self.status(name)).collect()
+        self.known().iter().map(|(name, known)| self.status(name, *known)).collect()
     }
 
     pub fn render(&self, format: Exposition) -> String {
@@ -239,21 +303,39 @@ impl Meter {
         }
     }
 
-    fn status(&self, name: ProviderName) -> ProviderStatus {
+    fn status(&self, name: &ProviderName, known: Known) -> ProviderStatus {
         let families = &self.inner.families;
-        let holds = |reason: &SuspensionReason| {
-            families.suspended.with_label_values(&[name.as_str(), reason.as_str()]).get() == 1
-        };
+        let quota_qps = families.quota_qps.with_label_values(&[name.as_str()]).get();
+        let effective_qps = families.effective_qps.with_label_values(&[name.as_str()]).get();
+        let waiting = known.ready.map(|mut waiting| {
+            for lane in Lane::ALL {
+                let held = families.lane_waiting.with_label_values(&[name.as_str(), lane.as_str()]).get();
+                *waiting.of(lane) += held.unsigned_abs();
+            }
+            waiting
+        });
         ProviderStatus {
-            quota_qps: families.quota_qps.with_label_values(&[name.as_str()]).get(),
-            effective_qps: families.effective_qps.with_label_values(&[name.as_str()]).get(),
-            suspended: SuspensionReason::ALL.into_iter().find(holds),
+            name: name.clone(),
+            health: match known.suspended {
+                Some(_) => ProviderHealth::Suspended,
+                None if effective_qps < quota_qps => ProviderHealth::Throttled,
+                None => ProviderHealth::Ok,
+            },
+            suspended: known.suspended.map(|suspended| suspended.reason),
+            since: known.suspended.map(|suspended| suspended.since),
+            next_probe: known.suspended.and_then(|suspended| suspended.next_probe),
+            quota_qps,
+            effective_qps,
             in_flight: families.in_flight.with_label_values(&[name.as_str()]).get(),
-            name,
+            waiting,
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeSet<ProviderName>> {
+    fn sent(&self) -> MutexGuard<'_, BTreeMap<ProviderName, Rates>> {
+        self.inner.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<ProviderName, Known>> {
         self.inner.providers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,8 @@ mod response;
 pub mod sign;
 mod token;
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::endpoint::Endpoint;
@@ -14,17 +16,27 @@ use crate::model::job::DismissJob;
 use crate::model::secret::Secret;
 use crate::model::verdict::{Fault, Verdict};
 
-/// How requests are authenticated.
-#[derive(Debug, Clone)]
+/// How requests are authenticated. `Debug` tells only which way: names and IDs come from where secrets come from, and one
+/// may stand in the other's place.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Auth {
     AkSk(Keys),
     Token(IamUser),
 }
 
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Auth::AkSk(_) => "AkSk(…)",
+            Auth::Token(_) => "Token(…)",
+        })
+    }
+}
+
 /// An access key, permanent or temporary.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    pub access_key_id: String,
+    pub access_key_id: Secret,
     pub secret_access_key: Secret,
     /// Of temporary keys.
     pub security_token: Option<Secret>,
@@ -32,7 +44,7 @@ pub struct Keys {
 }
 
 /// An IAM user who fetches tokens with a password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IamUser {
     pub iam_endpoint: Endpoint,
     /// The account that the user belongs to.
@@ -49,7 +61,7 @@ pub enum Project {
     Name(String),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub endpoint: Endpoint,
     pub auth: Auth,
@@ -85,6 +97,15 @@ impl Provider for Huawei {
         response::classify(reply, &self.settings.auth)
     }
 
+    fn secrets(&self) -> Vec<&Secret> {
+        match &self.settings.auth {
+            Auth::AkSk(keys) => {
+                [&keys.access_key_id, &keys.secret_access_key].into_iter().chain(&keys.security_token).collect()
+            }
+            Auth::Token(user) => vec![&user.password],
+        }
+    }
+
     fn token_call(&self) -> Option<Call> {
         match &self.settings.auth {
             Auth::AkSk(_) => None,
@@ -117,7 +138,7 @@ mod tests {
 
     fn huawei(app_ids: &[&str]) -> Huawei {
         let keys = Keys {
-            access_key_id: "AK".into(),
+            access_key_id: Secret::new("AK"),
             secret_access_key: Secret::new("SK"),
             security_token: None,
             project_id: None,

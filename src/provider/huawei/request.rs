@@ -45,7 +45,7 @@ fn add_signature(call: &mut Call, path: &str, keys: &Keys, now: Timestamp) -> Re
     let body_sha256 = sha256_hex(&call.body);
     let request =
         Request { method: call.method.as_str(), path, query: &[], headers: &to_sign, body_sha256: &body_sha256 };
-    let signature = sign(&request, &keys.access_key_id, &keys.secret_access_key, &date);
+    let signature = sign(&request, keys.access_key_id.expose(), &keys.secret_access_key, &date);
     call.headers.insert(AUTHORIZATION, secret_header("authorization", &signature.authorization)?);
     Ok(())
 }
@@ -88,7 +88,7 @@ mod tests {
 
     fn keys() -> Keys {
         Keys {
-            access_key_id: "AK".into(),
+            access_key_id: Secret::new("AK"),
             secret_access_key: Secret::new("SK"),
             security_token: None,
             project_id: Some("P".into()),
@@ -116,7 +116,7 @@ mod tests {
         for name in ["signer_minimal", "signer_security_token"] {
             let vector = vectors.iter().find(|vector| vector.name == name).expect(name);
             let keys = Keys {
-                access_key_id: vector.ak.clone(),
+                access_key_id: Secret::new(vector.ak.as_str()),
                 secret_access_key: Secret::new(vector.sk.as_str()),
                 security_token: vector.security_token.as_deref().map(Secret::new),
                 project_id: vector.project_id.clone(),

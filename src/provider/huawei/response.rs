@@ -98,7 +98,7 @@ mod tests {
 
     fn signing() -> Auth {
         Auth::AkSk(Keys {
-            access_key_id: "AK".into(),
+            access_key_id: Secret::new("AK"),
             secret_access_key: Secret::new("SK"),
             security_token: None,
             project_id: None,

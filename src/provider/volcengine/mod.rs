@@ -28,15 +28,15 @@ pub enum BanVersion {
 }
 
 /// The keys of one account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    pub access_key_id: String,
+    pub access_key_id: Secret,
     pub secret_access_key: Secret,
     /// Of temporary (STS) keys.
     pub session_token: Option<Secret>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub endpoint: Endpoint,
     pub region: String,
@@ -79,6 +79,11 @@ impl Provider for Volcengine {
     fn classify(&self, reply: &Reply) -> (Verdict, Option<RequestId>) {
         response::classify(reply, &self.settings.gone_codes)
     }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        let keys = &self.settings.keys;
+        [&keys.access_key_id, &keys.secret_access_key].into_iter().chain(&keys.session_token).collect()
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +96,7 @@ mod tests {
             endpoint: Endpoint::parse("https://rtc.volcengineapi.com").unwrap(),
             region: "cn-north-1".into(),
             action: Action::DismissRoom,
-            keys: Keys { access_key_id: "AK".into(), secret_access_key: Secret::new("SK"), session_token: None },
+            keys: Keys { access_key_id: Secret::new("AK"), secret_access_key: Secret::new("SK"), session_token: None },
             app_ids: app_ids.iter().map(|id| AppId::parse(*id).unwrap()).collect(),
             gone_codes: Settings::default_gone_codes(),
         })

@@ -35,7 +35,7 @@ pub(super) fn build(settings: &Settings, job: &DismissJob, now: Timestamp) -> Re
     let request =
         Request { method: method.as_str(), path: "/", query: &query, headers: &to_sign, body_sha256: &body_sha256 };
     let scope = Scope { date: &date, region: &settings.region, service: SERVICE };
-    let signature = sign(&request, &settings.keys.access_key_id, &settings.keys.secret_access_key, &scope);
+    let signature = sign(&request, settings.keys.access_key_id.expose(), &settings.keys.secret_access_key, &scope);
 
     headers.insert(ACCEPT, JSON);
     headers.insert(AUTHORIZATION, secret_header("authorization", &signature.authorization)?);
@@ -129,7 +129,7 @@ mod tests {
             region: "cn-north-1".into(),
             action,
             keys: Keys {
-                access_key_id: "AK".into(),
+                access_key_id: Secret::new("AK"),
                 secret_access_key: Secret::new("SK"),
                 session_token: session_token.map(Secret::new),
             },
@@ -151,7 +151,7 @@ mod tests {
             let mut settings = settings(action, vector.session_token.as_deref());
             settings.endpoint = Endpoint::parse(&format!("http://{}", vector.host)).unwrap();
             settings.region = vector.region.clone();
-            settings.keys.access_key_id = vector.ak.clone();
+            settings.keys.access_key_id = Secret::new(vector.ak.as_str());
             settings.keys.secret_access_key = Secret::new(vector.sk.as_str());
 
             let now = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &vector.x_date).unwrap();
@@ -194,7 +194,7 @@ mod tests {
         let refused = |settings: &Settings| build(settings, &job("A", "R"), now()).err().unwrap().to_string();
         assert_eq!(refused(&settings), "the value of x-security-token cannot stand in an HTTP header");
         settings.keys.session_token = None;
-        settings.keys.access_key_id = "A\nK".into();
+        settings.keys.access_key_id = Secret::new("A\nK");
         assert_eq!(refused(&settings), "the value of authorization cannot stand in an HTTP header");
     }
 

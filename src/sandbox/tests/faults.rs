@@ -10,7 +10,7 @@ use crate::model::verdict::VerdictLabel as V;
 use crate::provider::Provider;
 use crate::provider::volcengine::Action;
 use crate::sandbox::record::Kind;
-use crate::sandbox::settings::{Throttling, VolcengineThrottle};
+use crate::sandbox::settings::{Reuse, Throttling, VolcengineThrottle};
 
 /// Status and verdict of the answers to a room, one request after another.
 async fn answers(stand: &Stand, provider: &dyn Provider, room: &str, requests: usize) -> Vec<(u16, V)> {
@@ -75,6 +75,17 @@ async fn a_reset_and_a_close_are_what_their_names_say() {
     let kinds: Vec<_> = stand.sandbox.requests(0).iter().map(|record| record.kind).take(4).collect();
     assert_eq!(kinds, [Kind::Reset, Kind::Closed, Kind::Reset, Kind::Accepted]);
     assert!(!stand.sandbox.requests(0)[0].answered);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_reused_ends_with_its_answer() {
+    let mut settings = unlimited();
+    settings.reuse = Reuse::Closed;
+    let stand = stand(settings).await;
+    let mut line = Line::connect(stand.address).await;
+    let call = call(&stand.huawei(), "a");
+    assert_eq!(line.exchange(&call).await.unwrap().headers["connection"], "close");
+    assert!(line.exchange(&call).await.is_err());
 }
 
 #[tokio::test]

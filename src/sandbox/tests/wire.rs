@@ -62,7 +62,7 @@ impl Stand {
             region: "cn-north-1".into(),
             action,
             keys: volcengine::Keys {
-                access_key_id: "sandbox-ak".into(),
+                access_key_id: Secret::new("sandbox-ak"),
                 secret_access_key: Secret::new("sandbox-sk"),
                 session_token: None,
             },
@@ -79,7 +79,7 @@ impl Stand {
 
     pub fn huawei_with(&self, change: impl FnOnce(&mut huawei::Keys)) -> Huawei {
         let mut keys = huawei::Keys {
-            access_key_id: "sandbox-ak".into(),
+            access_key_id: Secret::new("sandbox-ak"),
             secret_access_key: Secret::new("sandbox-sk"),
             security_token: None,
             project_id: Some("sandbox-project".into()),

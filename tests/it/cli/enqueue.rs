@@ -1,6 +1,7 @@
 //! `enqueue`: what it takes, what it refuses, and what lies in the queue afterwards.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -164,4 +165,35 @@ async fn a_broker_that_is_away_is_told_apart_from_one_that_disagrees() {
         said.err
     );
     assert!(desk.namespace.drain(&intake, 1, Duration::from_millis(100)).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_keeps_no_job_from_the_queue() {
+    let desk = Desk::new(URL).await;
+    let rooms: String = (0..2_000).map(|n| format!("r{n}\n")).collect();
+    fs::write(desk.directory.path().join("rooms.txt"), rooms).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomsweep"));
+    command.current_dir(desk.directory.path()).env_clear();
+    command.args(["enqueue", "rooms.txt", "--provider", "volcengine", "--app", "app", "--json"]);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::with_capacity(64, running.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    let said = Said::from(running.wait_with_output().expect("it ends"));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "after {line}");
+    assert_eq!(desk.jobs("bulk", 2_000).await.len(), 2_000);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_told_once_and_is_no_success() {
+    let desk = Desk::new(URL).await;
+    fs::write(desk.directory.path().join("rooms.txt"), "a\nb\nc\n").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roomsweep"));
+    command.current_dir(desk.directory.path()).env_clear();
+    command.args(["enqueue", "rooms.txt", "--provider", "volcengine", "--app", "app", "--json"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux");
+    let output = command.stdout(full).stderr(Stdio::piped()).output().expect("it starts");
+    let said = Said::from(output);
+    assert_eq!(said.code, Some(1));
+    assert_eq!(said.err.matches("standard output: No space left on device").count(), 1, "{}", said.err);
+    assert_eq!(desk.jobs("bulk", 3).await.len(), 3);
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tokio::time::{Instant, sleep};
 
-use super::stage::Job;
+use super::stage::{Job, Worker};
 use crate::support::eventually;
-use crate::support::rabbit::Namespace;
+use crate::support::rabbit::{Delivered, Namespace};
 use crate::support::sandbox::Sandbox;
 
 // --- results ---------------------------------------------------------------------------------------------------------
@@ -24,12 +24,16 @@ pub struct Settled {
     pub request_id: Option<String>,
     pub http_status: Option<u16>,
     pub attempts: usize,
+    pub run: u32,
     pub attempt_log: Vec<Attempt>,
+    pub attempts_omitted: u32,
     pub worker: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Attempt {
+    pub at: Timestamp,
+    pub duration_ms: u64,
     pub verdict: String,
     pub http_status: Option<u16>,
     pub request_id: Option<String>,
@@ -54,10 +58,29 @@ pub async fn results_of(namespace: &Namespace, jobs: &[Job], within: Duration) -
 
 /// Takes what results are there, up to `most`, and puts them to the others.
 pub async fn take_results(namespace: &Namespace, results: &mut Results, most: usize, within: Duration) {
-    for message in namespace.drain(&namespace.of("results"), most, within).await {
+    let messages = namespace.drain(&namespace.of("results"), most, within).await;
+    put(results, messages);
+}
+
+/// Takes all that is left, whoever told it being gone.
+pub async fn take_rest(namespace: &Namespace, results: &mut Results) {
+    put(results, drain_all(namespace, "results").await);
+}
+
+fn put(results: &mut Results, messages: Vec<Delivered>) {
+    for message in messages {
         let settled: Settled = serde_json::from_value(message.json()).expect("a result");
         results.entry(settled.job_id.clone()).or_default().push(settled);
     }
+}
+
+/// Takes all that one of its queues holds, however long it takes.
+pub async fn drain_all(namespace: &Namespace, object: &str) -> Vec<Delivered> {
+    let (queue, mut drained) = (namespace.of(object), Vec::new());
+    while namespace.depth(&queue).await.is_some_and(|depth| depth > 0) {
+        drained.extend(namespace.drain(&queue, usize::MAX, Duration::from_millis(500)).await);
+    }
+    drained
 }
 
 /// Each of `jobs` has exactly one result, and nothing else has any.
@@ -70,9 +93,16 @@ pub fn assert_one_each(results: &Results, jobs: &[Job]) {
     }
 }
 
+/// All queues that can be asked. A lead holds no message, and is locked while somebody sends, as a cut sender may that is
+/// back.
+fn open_queues(namespace: &Namespace) -> impl Iterator<Item = String> {
+    let lead = namespace.of("lead");
+    namespace.queues().into_iter().filter(move |queue| !queue.starts_with(&lead))
+}
+
 /// Nothing is ready in any queue. Unacked messages are not seen: ask once the workers are gone.
 pub async fn assert_empty(namespace: &Namespace) {
-    for queue in namespace.queues() {
+    for queue in open_queues(namespace) {
         let mut depth = namespace.depth(&queue).await;
         for _ in 0..20 {
             if depth.is_none_or(|depth| depth == 0) {
@@ -89,12 +119,27 @@ pub async fn assert_empty(namespace: &Namespace) {
 /// How many jobs wait anywhere: intake, lanes, retries, ladder.
 pub async fn waiting_jobs(namespace: &Namespace) -> usize {
     let mut waiting = 0;
-    for queue in namespace.queues() {
-        if !["results", "dead"].iter().any(|object| queue == namespace.of(object)) {
+    for queue in open_queues(namespace) {
+        if !["results", "dead"].iter().any(|object| queue.starts_with(&namespace.of(object))) {
             waiting += namespace.depth(&queue).await.unwrap_or(0) as usize;
         }
     }
     waiting
+}
+
+/// Waits until no job is anywhere, not even a copy in the worker's hand.
+pub async fn until_idle(namespace: &Namespace, worker: &Worker, within: Duration) {
+    let mut idle = 0;
+    let end = Instant::now() + within;
+    // What a new active sender has in hand is not shown before its first request, two seconds on.
+    while idle < 10 {
+        let metrics = worker.metrics().await;
+        let in_hand = metrics.count("roomsweep_in_flight", &[]) + metrics.count("roomsweep_lane_waiting", &[]);
+        let waiting = waiting_jobs(namespace).await;
+        assert!(Instant::now() < end, "after {within:?} {waiting} jobs wait, {in_hand} are in hand");
+        idle = if in_hand + waiting == 0 { idle + 1 } else { 0 };
+        sleep(Duration::from_millis(300)).await;
+    }
 }
 
 // --- what the clouds saw ---------------------------------------------------------------------------------------------
@@ -106,15 +151,22 @@ pub struct Seen {
     pub at: Timestamp,
     pub t_us: u64,
     pub cloud: String,
+    /// Empty where the request did not come whole.
+    #[serde(deserialize_with = "or_empty")]
     pub room_id: String,
+    pub kind: String,
     pub status: Option<u16>,
     pub request_id: String,
     pub answered: bool,
 }
 
-/// Everything that arrived so far, in order.
+fn or_empty<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
+/// Every dismissal that arrived so far, in order.
 pub async fn seen(sandbox: &Sandbox) -> Vec<Seen> {
-    let requests = sandbox.requests().await.into_iter();
+    let requests = sandbox.requests().await.into_iter().filter(|request| request["cloud"] != "iam");
     requests.map(|request| serde_json::from_value(request).expect("a dismissal")).collect()
 }
 
@@ -194,5 +246,10 @@ impl Metrics {
     /// The same for a counter.
     pub fn count(&self, name: &str, labels: &[&str]) -> usize {
         self.sum(name, labels) as usize
+    }
+
+    /// Whether any line begins like this.
+    pub fn has(&self, beginning: &str) -> bool {
+        self.0.lines().any(|line| line.starts_with(beginning))
     }
 }

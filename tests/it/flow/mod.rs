@@ -1,7 +1,6 @@
 //! Jobs on their way from the queue to the provider and back, at full rate and through trouble.
 
 mod connection;
-mod crash;
 mod drain;
 pub mod evidence;
 mod isolation;
@@ -10,4 +9,5 @@ mod quota;
 mod replicas;
 pub mod stage;
 mod storm;
+pub mod story;
 mod urgent;

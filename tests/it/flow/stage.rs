@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::evidence::Metrics;
-use crate::support::process::Process;
+use crate::support::process::{Environment, Process};
 use crate::support::rabbit::{Namespace, URL};
 use crate::support::{free_address, http};
 
@@ -62,14 +62,24 @@ impl Worker {
 
     /// The same, reaching the broker by this URL.
     pub async fn start_by(url: &str, namespace: &Namespace, tables: &str) -> Self {
+        let mut worker = Self::launch(url, namespace, tables, &[]);
+        worker.process.ready(worker.admin).await;
+        worker
+    }
+
+    /// The same with these variables, and without waiting.
+    pub fn launch(url: &str, namespace: &Namespace, tables: &str, environment: Environment<'_>) -> Self {
         let admin = free_address();
-        let configuration = format!(
-            "[queue]\nbackend = 'amqp'\nurl = '{url}'\nnamespace = '{}'\n[admin]\nlisten = '{admin}'\n{tables}",
-            namespace.name()
-        );
-        let mut process = Process::start(&["worker"], &configuration, &[]);
-        process.ready(admin).await;
-        Self { process, admin }
+        let configuration = Self::configuration(url, namespace, admin, tables);
+        Self { process: Process::start(&["worker"], &configuration, environment), admin }
+    }
+
+    /// What it is told.
+    pub fn configuration(url: &str, namespace: &Namespace, admin: SocketAddr, tables: &str) -> String {
+        let namespace = namespace.name();
+        format!(
+            "[queue]\nbackend = 'amqp'\nurl = '{url}'\nnamespace = '{namespace}'\n[admin]\nlisten = '{admin}'\n{tables}"
+        )
     }
 
     /// Asks it to end, and waits until it has drained.

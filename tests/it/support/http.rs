@@ -45,6 +45,19 @@ pub async fn send(server: SocketAddr, method: &str, path: &str, body: &str) -> i
     timeout(PATIENCE, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
+/// Sends these bytes as they are, and reads until the server closes: the whole answer, head and all.
+pub async fn raw(server: SocketAddr, request: &str) -> String {
+    let exchange = async {
+        let mut stream = TcpStream::connect(server).await.expect("a server");
+        // One that is refused unread may be reset before all is sent, and behind its answer.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply).await;
+        String::from_utf8(reply).expect("UTF-8")
+    };
+    timeout(3 * PATIENCE, exchange).await.expect("an answer, and the end of it")
+}
+
 fn parse(reply: &str) -> Option<Reply> {
     let (head, body) = reply.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;

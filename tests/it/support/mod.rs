@@ -1,10 +1,18 @@
 //! What the tests stand on.
 
+pub mod amqp;
+pub mod browser;
+pub mod cluster;
+pub mod database;
 pub mod http;
+pub mod netns;
+pub mod node;
 pub mod process;
 pub mod proxy;
 pub mod rabbit;
 pub mod sandbox;
+pub mod schema;
+pub mod stage;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;

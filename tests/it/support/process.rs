@@ -53,6 +53,17 @@ impl Process {
         Self::spawn(program(directory.path(), arguments, environment), directory, &arguments.join(" "))
     }
 
+    /// The same in a network namespace.
+    pub fn start_in(netns: &str, arguments: &[&str], configuration: &str, environment: Environment<'_>) -> Self {
+        let directory = directory_with(configuration);
+        let inner = program(directory.path(), arguments, environment);
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", netns]).arg(inner.get_program()).args(inner.get_args());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(directory.path());
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        Self::spawn(command, directory, &arguments.join(" "))
+    }
+
     fn spawn(mut command: Command, directory: TempDir, name: &str) -> Self {
         let file = |name: &str| File::create(directory.path().join(name)).expect("a file for its output");
         let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn();

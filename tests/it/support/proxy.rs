@@ -3,16 +3,20 @@
 //! Bytes are never lost, doubled or reordered; what is held is let go in order.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+
+/// So few connections stand before a narrow door that is shut.
+const NARROW: u32 = 2;
 
 /// Which of the two ways of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,17 @@ impl Lane {
     }
 }
 
+/// Whether new connections come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Open,
+    Shut,
+}
+
 struct Switches {
+    door: watch::Sender<Door>,
+    /// Bytes that came in, by way.
+    heard: [AtomicU64; 2],
     to_server: watch::Sender<Lane>,
     to_client: watch::Sender<Lane>,
     /// Counts the cuts; a connection ends when it changes.
@@ -66,12 +80,48 @@ pub struct Proxy {
 impl Proxy {
     /// Passes everything on to `server` as it comes.
     pub async fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_on(Ipv4Addr::LOCALHOST, server).await
+    }
+
+    /// The same for those who reach it at this address.
+    pub async fn start_on(host: Ipv4Addr, server: SocketAddr) -> Self {
+        Self::listen(host, server, 1024)
+    }
+
+    /// One whose door, while it is [`shut`](Proxy::shut), leaves handshakes unanswered.
+    pub fn narrow(server: SocketAddr) -> Self {
+        Self::listen(Ipv4Addr::LOCALHOST, server, NARROW)
+    }
+
+    fn listen(host: Ipv4Addr, server: SocketAddr, backlog: u32) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((host, 0).into()).expect("a free port");
+        let listener = socket.listen(backlog).expect("a listener");
         let address = listener.local_addr().expect("bound");
-        let switches =
-            Arc::new(Switches { to_server: Lane::open(), to_client: Lane::open(), cuts: watch::Sender::new(0) });
+        let switches = Arc::new(Switches {
+            door: watch::Sender::new(Door::Open),
+            heard: Default::default(),
+            to_server: Lane::open(),
+            to_client: Lane::open(),
+            cuts: watch::Sender::new(0),
+        });
         let listener = tokio::spawn(accept(listener, server, switches.clone()));
         Self { address, switches, listener }
+    }
+
+    /// How many bytes have come in to go that way, since it was started.
+    pub fn heard(&self, way: Way) -> u64 {
+        self.switches.heard[way as usize].load(Ordering::Relaxed)
+    }
+
+    /// From now on new connections wait; those beyond the listener's backlog, for the answer to their handshake.
+    pub fn shut(&self) {
+        self.switches.door.send_replace(Door::Shut);
+    }
+
+    /// Lets in who waits, and whose handshake tries again.
+    pub fn open(&self) {
+        self.switches.door.send_replace(Door::Open);
     }
 
     /// From now on every byte takes at least so long that way.
@@ -103,7 +153,16 @@ impl Drop for Proxy {
 }
 
 async fn accept(listener: TcpListener, server: SocketAddr, switches: Arc<Switches>) {
-    while let Ok((client, _)) = listener.accept().await {
+    let mut door = switches.door.subscribe();
+    loop {
+        let _open = door.wait_for(|door| *door == Door::Open).await.is_ok();
+        let client = tokio::select! {
+            _ = door.changed() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => client,
+                Err(_) => return,
+            }
+        };
         let switches = switches.clone();
         tokio::spawn(async move {
             let mut cuts = switches.cuts.subscribe();
@@ -122,16 +181,17 @@ async fn connection(client: TcpStream, server: SocketAddr, switches: &Switches) 
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::try_join!(
-        carry(from_client, to_server, switches.to_server.subscribe()),
-        carry(from_server, to_client, switches.to_client.subscribe()),
+        carry(from_client, to_server, switches, Way::ToServer),
+        carry(from_server, to_client, switches, Way::ToClient),
     )?;
     Ok(())
 }
 
 /// Reading goes on while bytes are held, so that the sender never notices.
-async fn carry(from: OwnedReadHalf, to: OwnedWriteHalf, lane: watch::Receiver<Lane>) -> io::Result<()> {
+async fn carry(from: OwnedReadHalf, to: OwnedWriteHalf, switches: &Switches, way: Way) -> io::Result<()> {
     let (held, holding) = mpsc::unbounded_channel();
-    tokio::try_join!(take_in(from, held, lane.clone()), let_out(holding, to, lane))?;
+    let lane = switches.of(way).subscribe();
+    tokio::try_join!(take_in(from, held, lane.clone(), &switches.heard[way as usize]), let_out(holding, to, lane))?;
     Ok(())
 }
 
@@ -142,10 +202,12 @@ async fn take_in(
     mut from: OwnedReadHalf,
     held: mpsc::UnboundedSender<Chunk>,
     lane: watch::Receiver<Lane>,
+    heard: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut buffer).await?;
+        heard.fetch_add(length as u64, Ordering::Relaxed);
         let due = Instant::now() + lane.borrow().delay;
         if held.send((due, buffer[..length].to_vec())).is_err() || length == 0 {
             return Ok(());
@@ -182,6 +244,13 @@ mod tests {
 
     /// A server that says back what it hears, behind a proxy, and a client of it.
     async fn echo() -> (Proxy, TcpStream) {
+        let server = echoing().await;
+        let proxy = Proxy::start(server).await;
+        let client = TcpStream::connect(proxy.address).await.unwrap();
+        (proxy, client)
+    }
+
+    async fn echoing() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -192,9 +261,7 @@ mod tests {
                 });
             }
         });
-        let proxy = Proxy::start(server).await;
-        let client = TcpStream::connect(proxy.address).await.unwrap();
-        (proxy, client)
+        server
     }
 
     async fn hear(client: &mut TcpStream, expected: &str) {
@@ -272,6 +339,34 @@ mod tests {
         let mut client = TcpStream::connect(proxy.address).await.unwrap();
         client.write_all(b"b").await.unwrap();
         hear(&mut client, "b").await;
+    }
+
+    #[tokio::test]
+    async fn bytes_are_counted_each_way_once() {
+        let (proxy, mut client) = echo().await;
+        client.write_all(b"abc").await.unwrap();
+        hear(&mut client, "abc").await;
+        assert_eq!((proxy.heard(Way::ToServer), proxy.heard(Way::ToClient)), (3, 3));
+    }
+
+    #[tokio::test]
+    async fn before_a_shut_door_a_handshake_waits_until_it_is_opened() {
+        let proxy = Proxy::narrow(echoing().await);
+        let mut inside = TcpStream::connect(proxy.address).await.unwrap();
+        inside.write_all(b"a").await.unwrap();
+        hear(&mut inside, "a").await;
+        proxy.shut();
+        let address = proxy.address;
+        let knocking = (0..20).map(|_| tokio::spawn(TcpStream::connect(address))).collect::<Vec<_>>();
+        inside.write_all(b"a").await.unwrap();
+        hear(&mut inside, "a").await;
+        tokio::time::sleep(NOT_YET).await;
+        let waiting = knocking.iter().filter(|knock| !knock.is_finished()).count();
+        assert!(waiting > 0, "all came in");
+        proxy.open();
+        for knock in knocking {
+            timeout(SOON, knock).await.expect("in time").unwrap().expect("let in");
+        }
     }
 
     #[tokio::test]

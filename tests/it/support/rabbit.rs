@@ -11,13 +11,15 @@ use lapin::options::{
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The broker that `tests/run` starts where none answers.
 pub const URL: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
 
 const LANES: [&str; 2] = ["urgent", "bulk"];
 const RUNGS: u32 = 12;
+const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A message that was taken out of a queue, and acked.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,22 +52,47 @@ pub enum Published {
 pub struct Namespace {
     name: String,
     providers: Vec<String>,
+    url: String,
+    /// Made anew for the next use where it was lost: the broker may have been restarted.
+    link: Mutex<Link>,
+}
+
+struct Link {
     connection: Connection,
     publisher: Channel,
 }
 
+impl Link {
+    async fn open(url: &str) -> lapin::Result<Self> {
+        let connection = connect(url).await?;
+        let publisher = connection.create_channel().await?;
+        publisher.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self { connection, publisher })
+    }
+}
+
 impl Namespace {
-    /// Connects; panics where no broker is, for such tests are never skipped.
+    /// On the broker that all tests share. Panics where none is, for such tests are never skipped.
     pub async fn new(providers: &[&str]) -> Self {
+        Self::on(URL, providers).await
+    }
+
+    /// On the broker at `url`.
+    pub async fn on(url: &str, providers: &[&str]) -> Self {
         let name = format!("test-{}", uuid::Uuid::now_v7().simple());
-        let connection = connect().await.unwrap_or_else(|error| {
-            panic!(
-                "these tests need a RabbitMQ at 127.0.0.1:5672 that lets guest/guest in ({error}); tests/run starts one"
-            )
+        let link = Link::open(url).await.unwrap_or_else(|error| {
+            panic!("these tests need a RabbitMQ at {url} that lets guest/guest in ({error}); tests/run starts one")
         });
-        let publisher = connection.create_channel().await.expect("a channel");
-        publisher.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { name, providers: providers.iter().map(|name| (*name).to_owned()).collect(), connection, publisher }
+        let providers = providers.iter().map(|name| (*name).to_owned()).collect();
+        Self { name, providers, url: url.to_owned(), link: Mutex::new(link) }
+    }
+
+    async fn link(&self) -> MutexGuard<'_, Link> {
+        let mut link = self.link.lock().await;
+        if !link.connection.status().connected() {
+            *link = Link::open(&self.url).await.expect("a broker that is back");
+        }
+        link
     }
 
     /// For `queue.namespace`.
@@ -85,14 +112,16 @@ impl Namespace {
 
     /// A channel of its own, for what the helpers do not do.
     pub async fn channel(&self) -> Channel {
-        self.connection.create_channel().await.expect("a channel")
+        self.link().await.connection.create_channel().await.expect("a channel")
     }
 
     /// Publishes persistently and mandatorily, and waits for the confirm. `""` is the default exchange.
     pub async fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) -> Published {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let properties = properties.with_delivery_mode(2);
-        let sent = self.publisher.basic_publish(exchange.into(), key.into(), options, body, properties).await;
+        let link = self.link().await;
+        let sent = link.publisher.basic_publish(exchange.into(), key.into(), options, body, properties).await;
+        drop(link);
         match sent.expect("a connection").await.expect("a confirm") {
             Confirmation::Ack(None) => Published::Confirmed,
             Confirmation::Ack(Some(_)) => Published::Returned,
@@ -147,18 +176,19 @@ impl Namespace {
 
     /// Deletes all that the namespace may hold; whoever still works in it should have been stopped.
     pub async fn delete_all(&self) {
-        sweep(&self.connection, &queues(&self.name, &self.providers), &exchanges(&self.name)).await;
+        sweep(&self.link().await.connection, &queues(&self.name, &self.providers), &exchanges(&self.name)).await;
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
         let (queues, exchanges) = (queues(&self.name, &self.providers), exchanges(&self.name));
+        let url = self.url.clone();
         // A thread of its own: a test's runtime cannot wait within a drop.
         let swept = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                if let Ok(connection) = connect().await {
+                if let Ok(connection) = connect(&url).await {
                     sweep(&connection, &queues, &exchanges).await;
                     let _ = connection.close(200, "swept".into()).await;
                 }
@@ -178,8 +208,11 @@ async fn ack_all(last: Option<Acker>) {
     }
 }
 
-async fn connect() -> lapin::Result<Connection> {
-    Connection::connect(&format!("{URL}?heartbeat=10&connection_timeout=5000"), ConnectionProperties::default()).await
+/// Connects as the tests themselves do; a broker that is frozen is not waited for.
+pub async fn connect(url: &str) -> lapin::Result<Connection> {
+    let url = format!("{url}?heartbeat=10&connection_timeout=5000");
+    let connecting = Connection::connect(&url, ConnectionProperties::default());
+    timeout(CONNECTED_WITHIN, connecting).await.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
 /// Deleting what is not there is no error, nor is a queue that another connection holds exclusively: it goes with it.

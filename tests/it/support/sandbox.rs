@@ -17,7 +17,11 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts one with `options` behind `--listen`, and waits until it answers.
     pub async fn start(options: &[&str]) -> Self {
-        let address = free_address();
+        Self::start_at(free_address(), options).await
+    }
+
+    /// The same at an address of one that is gone.
+    pub async fn start_at(address: SocketAddr, options: &[&str]) -> Self {
         let listen = address.to_string();
         let mut process = Process::start(&[&["sandbox", "--listen", &listen], options].concat(), "", &[]);
         process.answers(address, "/healthz").await;

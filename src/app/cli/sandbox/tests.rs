@@ -49,7 +49,7 @@ fn the_greeting_shows_only_secrets_that_everybody_has() {
     let own = parse(&["--keys-volcengine", "own:hunter2:hunter3", "--iam-user", "d:u:hunter4"]).unwrap();
     let text = greeting(&own);
     assert!(
-        text.contains("volcengine (own:(as given):(as given))") && text.contains("sandbox-ak:sandbox-sk"),
+        text.contains("volcengine ((as given):(as given):(as given))") && text.contains("sandbox-ak:sandbox-sk"),
         "{text}"
     );
     assert!(!text.contains("hunter"), "{text}");

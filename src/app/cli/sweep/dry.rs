@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::plan::Plan;
+use crate::app::cli::out::say;
 use crate::app::config::{Config, ProviderConfig};
 use crate::app::wire;
 use crate::model::job::DismissJob;
@@ -28,21 +29,21 @@ pub fn run(plan: &Plan, config: &Config) -> anyhow::Result<ExitCode> {
         let tried = try_all(&jobs, &account);
         longest = longest.max(at_least(tried.good, provider));
         refused += tried.refusals.len();
-        println!("{}: {} rooms at {}", provider.name, jobs.len(), provider.settings.endpoint());
-        tried.shown.iter().for_each(|shown| println!("  {shown}"));
-        println!("  all {} would be signed and sent, at most {} a second", tried.good, provider.qps);
+        say!("{}: {} rooms at {}", provider.name, jobs.len(), provider.settings.endpoint());
+        tried.shown.iter().for_each(|shown| say!("  {shown}"));
+        say!("  all {} would be signed and sent, at most {} a second", tried.good, provider.qps);
         for refusal in tried.refusals.iter().take(SHOWN) {
-            println!("  would be rejected unsent: {refusal}");
+            say!("  would be rejected unsent: {refusal}");
         }
         if tried.refusals.len() > SHOWN {
-            println!("  … and {} more", tried.refusals.len() - SHOWN);
+            say!("  … and {} more", tried.refusals.len() - SHOWN);
         }
     }
     if plan.repeated > 0 {
-        println!("{} rows name a room that was named before: each room is sent once", plan.repeated);
+        say!("{} rows name a room that was named before: each room is sent once", plan.repeated);
     }
     let longest = humantime::format_duration(Duration::from_secs(longest.as_secs_f64().ceil() as u64));
-    println!("it would take at least {longest}; nothing was sent, nothing was stored");
+    say!("it would take at least {longest}; nothing was sent, nothing was stored");
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -57,11 +58,12 @@ fn try_all(jobs: &[&DismissJob], account: &Account) -> Tried {
     let mut tried = Tried { good: 0, shown: Vec::new(), refusals: Vec::new() };
     let now = account.common.clock.now();
     // A token is fetched only to send.
-    let token = account.provider.token_call().map(|_| Token { value: Secret::new("dry-run"), refresh_at: now });
+    let terms = account.terms();
+    let token = terms.provider.token_call().map(|_| Token { value: Secret::new("dry-run"), refresh_at: now });
     let stamp = Stamp { now, token };
     for job in jobs {
-        let call = account.provider.admit(job).map_err(|fault| format!("{}: {}", fault.code, fault.message));
-        let call = call.and_then(|()| account.provider.build(job, &stamp).map_err(|error| error.to_string()));
+        let call = terms.provider.admit(job).map_err(|fault| format!("{}: {}", fault.code, fault.message));
+        let call = call.and_then(|()| terms.provider.build(job, &stamp).map_err(|error| error.to_string()));
         match call {
             Ok(call) => {
                 tried.good += 1;

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::adapters::sqlite::SqliteQueue;
+use crate::app::cli::table::cut;
 use crate::model::result::{DismissResult, Outcome};
 use crate::ports::broker::BrokerError;
 
@@ -97,6 +98,9 @@ pub fn is_good(outcome: Outcome) -> bool {
     }
 }
 
+/// What a provider says may be long.
+const WIDEST: usize = 1_000;
+
 /// One result on one line, for people.
 pub fn line(result: &DismissResult) -> String {
     let provider = result.provider.as_ref().map_or("?", |name| name.as_str());
@@ -110,5 +114,5 @@ pub fn line(result: &DismissResult) -> String {
         Some(id) => line.push_str(&format!(", request {id}")),
         None => line.push_str(", no request ID"),
     }
-    line
+    cut(&line, WIDEST)
 }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::app::cli::input::{self, Fill, InputError, Terms};
+use crate::app::config::Config;
 use crate::model::ids::{JobId, ProviderName};
 use crate::model::job::DismissJob;
 
@@ -53,8 +54,24 @@ impl Plan {
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// What is asked before `rooms` of them are closed: how many where.
+    pub fn question(&self, rooms: u64, config: &Config) -> String {
+        let parts: Vec<String> = self
+            .by_provider()
+            .into_iter()
+            .map(|(name, count)| {
+                let provider = config.providers.iter().find(|provider| provider.name == *name);
+                let at = provider.map(|provider| format!(" ({})", provider.settings.endpoint())).unwrap_or_default();
+                format!("{count} at {name}{at}")
+            })
+            .collect();
+        let all = self.jobs.len() as u64;
+        let left = if rooms == all { String::new() } else { format!(" left of {all}") };
+        format!("This closes {rooms} rooms{left}: {}. Go on?", parts.join(", "))
+    }
+
     /// How many rooms each provider has.
-    pub fn by_provider(&self) -> BTreeMap<&ProviderName, u64> {
+    fn by_provider(&self) -> BTreeMap<&ProviderName, u64> {
         let mut counts = BTreeMap::new();
         for job in &self.jobs {
             *counts.entry(&job.provider).or_default() += 1;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::follow::{self, Follow};
 use crate::adapters::sqlite::Sweep;
+use crate::app::cli::out::say;
 use crate::app::cli::progress::per_second;
 
 /// What the run that just ended did by itself.
@@ -16,21 +17,21 @@ pub struct Run {
 /// Totals by outcome, how fast it was, and what failed.
 pub fn print(sweep: &Sweep, follow: &Follow, run: &Run, results: Option<&Path>) {
     let outcomes: Vec<String> = follow.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-    println!("{} rooms: {}", sweep.total, outcomes.join(", "));
+    say!("{} rooms: {}", sweep.total, outcomes.join(", "));
     let took = humantime::format_duration(Duration::from_millis(run.took.as_millis() as u64 / 100 * 100));
     let rate = per_second(run.settled, run.took);
-    println!("{} settled in {took}, {rate:.1} a second; {} retries", run.settled, follow.retries);
+    say!("{} settled in {took}, {rate:.1} a second; {} retries", run.settled, follow.retries);
     if follow.failed > 0 {
-        println!("{} rooms may still be open:", follow.failed);
+        say!("{} rooms may still be open:", follow.failed);
         for failure in &follow.failures {
-            println!("  {}", follow::line(failure));
+            say!("  {}", follow::line(failure));
         }
         let more = follow.failed.saturating_sub(follow.failures.len() as u64);
         if more > 0 {
-            println!("  … and {more} more");
+            say!("  … and {more} more");
         }
     }
     if let Some(path) = results {
-        println!("results: {}", path.display());
+        say!("results: {}", path.display());
     }
 }

@@ -54,7 +54,7 @@ fn keys(section: &mut Section<'_>) -> Option<Keys> {
         section.secret_or_absent("security_token")
     };
     Some(Keys {
-        access_key_id: access_key?.into_text(),
+        access_key_id: access_key?.secret,
         secret_access_key: secret_key?.secret,
         security_token: security_token.map(|Found { secret, .. }| secret),
         project_id: Some(project_id?.into_text()),

@@ -80,16 +80,20 @@ fn provider(providers: &mut Section<'_>, table: &str) -> Option<ProviderConfig> 
     })
 }
 
-/// A retired table sends nothing and so shares nothing: a renamed one may stand beside its successor.
 fn refuse_shared_quotas(section: &Section<'_>, providers: &[ProviderConfig]) {
-    let mut seen = BTreeMap::new();
-    for provider in providers.iter().filter(|provider| !provider.retired) {
-        if let Some(first) = seen.insert(quota_owner(&provider.settings), &provider.name) {
-            let same = "has the same kind, access key and action as";
-            let cure = "both would spend one quota without knowing of each other; make them one table";
-            section.fault(provider.name.as_str(), format!("{same} providers.{first}: {cure}"));
-        }
+    for (first, second) in sharing_a_quota(providers) {
+        let same = "has the same kind, access key and action as";
+        let cure = "both would spend one quota without knowing of each other; make them one table";
+        section.fault(second.name.as_str(), format!("{same} providers.{}: {cure}", first.name));
     }
+}
+
+/// Pairs that would spend one quota unknowingly. A retired table sends nothing and so shares nothing: a renamed one may
+/// stand beside its successor.
+pub(super) fn sharing_a_quota(providers: &[ProviderConfig]) -> Vec<(&ProviderConfig, &ProviderConfig)> {
+    let mut seen = BTreeMap::new();
+    let active = providers.iter().filter(|provider| !provider.retired);
+    active.filter_map(|provider| Some((seen.insert(quota_owner(&provider.settings), provider)?, provider))).collect()
 }
 
 /// What the cloud counts requests against.
@@ -100,10 +104,10 @@ fn quota_owner(settings: &ProviderSettings) -> (&'static str, String, &'static s
                 Action::DismissRoom => "dismiss_room",
                 Action::BanRoomUser { .. } => "ban_room_user",
             };
-            ("volcengine", settings.keys.access_key_id.clone(), action)
+            ("volcengine", settings.keys.access_key_id.expose().to_owned(), action)
         }
         ProviderSettings::Huawei(settings) => match &settings.auth {
-            Auth::AkSk(keys) => ("huawei", keys.access_key_id.clone(), "aksk"),
+            Auth::AkSk(keys) => ("huawei", keys.access_key_id.expose().to_owned(), "aksk"),
             Auth::Token(user) => ("huawei", format!("{}/{}", user.domain, user.user), "token"),
         },
     }

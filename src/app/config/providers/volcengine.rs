@@ -97,7 +97,7 @@ fn keys(section: &mut Section<'_>) -> Option<Keys> {
         section.secret_or_absent("session_token")
     };
     Some(Keys {
-        access_key_id: access_key?.into_text(),
+        access_key_id: access_key?.secret,
         secret_access_key: secret_key?.secret,
         session_token: session_token.map(|Found { secret, .. }| secret),
     })

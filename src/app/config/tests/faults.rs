@@ -42,6 +42,16 @@ const WRONG: &[(&str, &str)] = &[
         "[queue]\nbackend = 'amqp'\nurl = 'amqp://h'\n[ledger]\nkeep = '1d'",
         "ledger.url: is missing: with AMQP a ledger needs one, like \"sqlite://roomsweep.db\"",
     ),
+    (
+        "[queue]\npath = 'jobs.db'\n[ledger]\nurl = 'sqlite://roomsweep.db'",
+        "ledger.url: must be left out, or be sqlite://jobs.db: the embedded queue keeps its ledger in its own file; \
+         another one goes with queue.backend = \"amqp\"",
+    ),
+    (
+        "[ledger]\nurl = 'postgres://u:hunter2-canary@h/d'",
+        "ledger.url: must be left out, or be sqlite://roomsweep.db: the embedded queue keeps its ledger in its own \
+         file; another one goes with queue.backend = \"amqp\"",
+    ),
     ("[ledger]\nkeep = '1s'", "ledger.keep: must be from 1h to 100years, not \"1s\""),
     ("[admin]\nlisten = ':9464'", "admin.listen: must be an address and a port, like 127.0.0.1:9464, not \":9464\""),
     ("[admin]\ntoken = ''", "admin.token: is empty"),
@@ -163,7 +173,7 @@ fn a_provider_table_needs_a_kind_and_a_good_name() {
         "[providers.Volc]\nkind = 'volcengine'",
         "providers.Volc: the table's name may hold only the characters a-z, 0-9, '_' and '-', but has 'V'",
     );
-    check("providers = 'x'", "providers: must be a table, not \"x\"");
+    check("providers = 'x'", "providers: must be a table, not a text");
     check("[providers]\np = 1", "providers.p: must be a table, not 1");
 }
 

@@ -1,5 +1,6 @@
 //! The configuration as a whole: what loads, and as what.
 
+mod changes;
 mod faults;
 mod properties;
 
@@ -86,7 +87,7 @@ fn environment_and(more: &[(&str, &str)]) -> Environment {
 }
 
 fn loaded(text: &str, env: &Environment) -> Result<Config, Faults> {
-    parse(Some(&Document { name: "roomsweep.toml".into(), text: text.into() }), env)
+    load_text("roomsweep.toml", text, env)
 }
 
 fn good(text: &str) -> Config {
@@ -131,11 +132,27 @@ fn the_block_of_the_contract_loads_and_spells_out_the_defaults() {
 }
 
 #[test]
+fn the_embedded_queue_keeps_its_ledger_in_its_own_file_and_a_broker_has_it_wherever_it_is_told() {
+    let check = |more: &str, expected: LedgerUrl| {
+        assert_eq!(good(&format!("{SMALLEST}{more}")).ledger.unwrap().url, expected, "{more}");
+    };
+    let file = |path: &str| LedgerUrl::Sqlite(path.into());
+    check("", file("roomsweep.db"));
+    check("[queue]\npath = '/r/jobs.db'", file("/r/jobs.db"));
+    check("[ledger]\nurl = 'sqlite://./roomsweep.db'", file("roomsweep.db"));
+    check("[queue]\npath = './a/./b.db'\n[ledger]\nurl = 'sqlite://a/b.db'", file("./a/./b.db"));
+    let amqp = "[queue]\nbackend = 'amqp'\nurl = 'amqp://h'\n[ledger]\nurl = ";
+    check(&format!("{amqp}'sqlite://l.db'"), file("l.db"));
+    let postgres = LedgerUrl::parse("postgres://u:p@h/d").unwrap();
+    check(&format!("{amqp}'postgres://u:p@h/d'"), postgres);
+}
+
+#[test]
 fn the_example_loads_as_it_is_and_with_every_line_switched_on() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/roomsweep.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let config = load(Some(&path), &environment()).unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!(config.files, [path]);
+    assert!(config.secret_files.is_empty());
 
     let switched = |line: &str| {
         line.strip_prefix('#')
@@ -277,17 +294,20 @@ fn the_named_file_beats_the_one_in_the_directory() {
 }
 
 #[test]
-fn every_file_that_was_read_is_known_for_a_reload() {
+fn secret_files_are_known_and_read_again_without_the_file_that_names_them() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     let path = directory.path().join("roomsweep.toml");
     std::fs::write(&path, format!("{SMALLEST}secret_access_key = {{ file = '{}' }}", secret.display())).unwrap();
+    let source = Source::open(Some(path.clone()), environment()).unwrap();
+    std::fs::write(&path, "half-written").unwrap();
     for text in ["old", "new"] {
         std::fs::write(&secret, text).unwrap();
-        let config = load(Some(&path), &environment()).unwrap();
-        assert_eq!(config.files, [secret.clone(), path.clone()]);
+        let config = source.config().unwrap();
+        assert_eq!(config.secret_files, std::slice::from_ref(&secret));
         assert_eq!(volcengine(&config).keys.secret_access_key.expose(), text);
     }
+    assert!(source.reopen().unwrap().config().is_err());
 }
 
 #[test]

@@ -60,12 +60,13 @@ fn every_metric_has_the_contracts_name_type_and_labels() {
     let meter = meter();
     meter.backlog_jobs(&volcengine(), Lane::Bulk, BacklogState::Ready, 1);
     meter.backlog_seconds(&volcengine(), 1.0);
-    let expected: [(&str, &str, &[&str]); 15] = [
+    let expected: [(&str, &str, &[&str]); 16] = [
         ("roomsweep_attempt_duration_seconds", "histogram", &["provider"]),
         ("roomsweep_attempts", "counter", &["provider", "result"]),
         ("roomsweep_backlog_jobs", "gauge", &["lane", "provider", "state"]),
         ("roomsweep_backlog_seconds", "gauge", &["provider"]),
         ("roomsweep_build_info", "gauge", &["version"]),
+        ("roomsweep_dedupe", "counter", &["provider", "result"]),
         ("roomsweep_deferred_jobs", "gauge", &[]),
         ("roomsweep_effective_qps", "gauge", &["provider"]),
         ("roomsweep_in_flight", "gauge", &["provider"]),
@@ -235,8 +236,9 @@ fn one_reason_suspends_at_a_time() {
     let seen = |reason: SuspensionReason| {
         value(&meter, "roomsweep_provider_suspended", &[("provider", "volcengine"), ("reason", reason.as_str())])
     };
-    meter.suspended(&volcengine(), Some(SuspensionReason::Outage));
-    meter.suspended(&volcengine(), Some(SuspensionReason::Paused));
+    let for_reason = |reason| Some(Suspended { reason, since: at(7), next_probe: None });
+    meter.suspended(&volcengine(), for_reason(SuspensionReason::Outage));
+    meter.suspended(&volcengine(), for_reason(SuspensionReason::Paused));
     assert_eq!(seen(SuspensionReason::Outage), Some(0.0));
     assert_eq!(seen(SuspensionReason::Paused), Some(1.0));
     assert_eq!(meter.providers()[0].suspended, Some(SuspensionReason::Paused));
@@ -263,9 +265,35 @@ fn a_status_says_what_the_gauges_say() {
     let meter = meter();
     meter.in_flight(&volcengine(), 3);
     meter.effective_qps(&volcengine(), 12.5);
-    let expected =
-        ProviderStatus { name: volcengine(), quota_qps: 60.0, effective_qps: 12.5, suspended: None, in_flight: 3 };
+    let slowed = ProviderStatus {
+        name: volcengine(),
+        health: ProviderHealth::Throttled,
+        suspended: None,
+        since: None,
+        next_probe: None,
+        quota_qps: 60.0,
+        effective_qps: 12.5,
+        in_flight: 3,
+        waiting: None,
+    };
+    assert_eq!(meter.providers()[0], slowed);
+    let suspended = Suspended { reason: SuspensionReason::Outage, since: at(1), next_probe: Some(at(2)) };
+    meter.suspended(&volcengine(), Some(suspended));
+    meter.backlog_jobs(&volcengine(), Lane::Bulk, BacklogState::Ready, 40);
+    meter.backlog_jobs(&volcengine(), Lane::Bulk, BacklogState::InFlight, 5);
+    meter.lane_waiting(&volcengine(), Lane::Bulk, 2);
+    meter.lane_waiting(&volcengine(), Lane::Urgent, 1);
+    let expected = ProviderStatus {
+        health: ProviderHealth::Suspended,
+        suspended: Some(SuspensionReason::Outage),
+        since: Some(at(1)),
+        next_probe: Some(at(2)),
+        waiting: Some(Waiting { urgent: 1, bulk: 42 }),
+        ..slowed
+    };
     assert_eq!(meter.providers(), [expected]);
+    meter.forget_backlog(&volcengine());
+    assert_eq!(meter.providers()[0].waiting, None, "another replica sends");
     assert_eq!(meter.queue_link(), QueueLink::Down);
     meter.queue_connected(QueueLink::Up);
     assert_eq!(meter.queue_link(), QueueLink::Up);

@@ -1,23 +1,27 @@
 //! A queue in memory, for tests and simulations: the rules of the others, on any clock, without a process beside it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod outcomes;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use self::outcomes::{MemoryOutcomes, Waiting};
+use self::source::MemorySource;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::ports::broker::{
     Broker, BrokerError, Delivery, JobSource, LaneKey, Lead, Message, QueueEnding, Receipt, Settlement,
 };
 use crate::ports::clock::Clock;
-
-/// How often a waiting source looks whether a job has come due.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::ports::fence::{Fence, Flow};
+use crate::ports::outcomes::OutcomeSource;
 
 /// The queue itself, which outlives the connections to it.
 #[derive(Clone)]
@@ -39,6 +43,8 @@ struct State {
     connections: u64,
     results: Vec<(String, Vec<u8>)>,
     dead: Vec<(String, Vec<u8>)>,
+    /// None where no ledger is to have results.
+    outcomes: Option<Waiting>,
 }
 
 #[derive(Clone)]
@@ -52,6 +58,21 @@ impl MemoryQueue {
     /// An empty queue with lanes for `providers`.
     pub fn new(providers: Vec<ProviderName>, clock: Clock) -> Self {
         Self(Arc::new(Store { clock, providers, state: Mutex::default(), news: Notify::new() }))
+    }
+
+    /// From now on results are kept for a ledger as well.
+    pub fn keep_outcomes(&self) {
+        self.0.state().outcomes.get_or_insert_default();
+    }
+
+    /// How many results wait for a ledger, those in hand not counted.
+    pub fn unrecorded(&self) -> usize {
+        self.0.state().outcomes.as_ref().map_or(0, VecDeque::len)
+    }
+
+    /// Puts something in among the results for a ledger.
+    pub fn put_outcome(&self, key: &str, body: Vec<u8>) {
+        self.0.outcome(&mut self.0.state(), key.to_owned(), &body);
     }
 
     /// A connection of its own.
@@ -72,7 +93,17 @@ impl MemoryQueue {
             progress: None,
             ended: None::<QueueEnding>,
         };
+        self.put_message(lane, message);
+    }
+
+    /// Puts a job in with all that travels beside it.
+    pub fn put_message(&self, lane: Option<LaneKey>, message: Message) {
         self.0.add(Stored { lane, message });
+    }
+
+    /// How many jobs are not settled, those in hand included.
+    pub fn open_jobs(&self) -> usize {
+        self.0.state().jobs.len()
     }
 
     /// Takes out the results so far: how each is filed, and its body.
@@ -99,33 +130,65 @@ impl Store {
         self.news.notify_waiters();
     }
 
+    fn outcome(&self, state: &mut State, key: String, body: &[u8]) {
+        if let Some(outcomes) = &mut state.outcomes {
+            outcomes.push_back((key, Bytes::copy_from_slice(body)));
+            self.news.notify_waiters();
+        }
+    }
+
     /// What may be taken now, in the order of its coming.
     fn free(&self, state: &State, wanted: impl Fn(&Stored) -> bool) -> Vec<u64> {
         let now = self.clock.now();
         let free =
-            state.jobs.iter().filter(|(seq, job)| !state.in_hand.contains(seq) && job.is_due(now) && wanted(job));
+            state.jobs.iter().filter(|(seq, job)| wanted(job) && job.is_due(now) && !state.in_hand.contains(seq));
         free.map(|(seq, _)| *seq).collect()
     }
 
-    fn take(self: &Arc<Self>, many: usize, wanted: impl Fn(&Stored) -> bool) -> Vec<Taken> {
-        let mut state = self.state();
-        let seqs = self.free(&state, wanted);
-        let taken = seqs.into_iter().take(many).map(|seq| {
-            state.in_hand.insert(seq);
-            let stored = state.jobs[&seq].clone();
-            Taken { hold: Hold { store: self.clone(), seq }, stored, since: Instant::now() }
-        });
-        taken.collect()
+    /// Resolves when the next of the waiting jobs comes due; news may change which that is.
+    async fn next_due(&self) {
+        let now = self.clock.now();
+        let dues = |state: &State| state.jobs.values().filter_map(Stored::due).filter(|due| *due > now).min();
+        let next = dues(&self.state());
+        match next {
+            Some(due) => tokio::time::sleep(due.duration_since(now).unsigned_abs()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what may be taken now, as long as `wants` it, in the order of its coming.
+    fn take(self: &Arc<Self>, mut wants: impl FnMut(&Stored) -> bool) -> Vec<Taken> {
+        let now = self.clock.now();
+        let state = &mut *self.state();
+        let mut taken = Vec::new();
+        for (seq, job) in &state.jobs {
+            if job.is_due(now) && !state.in_hand.contains(seq) && wants(job) {
+                let hold = Hold { store: self.clone(), seq: *seq };
+                taken.push(Taken { hold, stored: job.clone(), since: Instant::now() });
+                state.in_hand.insert(*seq);
+            }
+        }
+        taken
     }
 }
 
 impl Stored {
+    fn due(&self) -> Option<Timestamp> {
+        self.message.progress.as_ref()?.due
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
-        self.message.progress.as_ref().and_then(|progress| progress.due).is_none_or(|due| due <= now)
+        self.due().is_none_or(|due| due <= now)
     }
 
     fn was_tried(&self) -> bool {
         self.message.progress.as_ref().is_some_and(|progress| progress.attempts > 0)
+    }
+
+    /// Its place in [`ROWS`]; the intake has one row.
+    fn row(&self) -> usize {
+        let row = |key: &LaneKey| ROWS.iter().position(|row| *row == (key.lane, self.was_tried()));
+        self.lane.as_ref().and_then(row).unwrap_or(0)
     }
 }
 
@@ -137,8 +200,11 @@ struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.store.state().in_hand.remove(&self.seq);
-        self.store.news.notify_waiters();
+        let mut state = self.store.state();
+        state.in_hand.remove(&self.seq);
+        if state.jobs.contains_key(&self.seq) {
+            self.store.news.notify_waiters();
+        }
     }
 }
 
@@ -159,6 +225,7 @@ impl Receipt for Hold {
     async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
         let body = serde_json::to_vec(&settlement.result).map_err(|error| BrokerError::Refused(error.to_string()))?;
         let mut state = self.store.state();
+        self.store.outcome(&mut state, settlement.routing_key(), &body);
         state.results.push((settlement.routing_key(), body));
         if settlement.result.outcome.is_dead_letter() {
             state.dead.push((settlement.routing_key(), message.body.to_vec()));
@@ -203,77 +270,14 @@ async fn end(mut closed: watch::Receiver<bool>) -> BrokerError {
 /// The rows in which jobs are served: lane, and whether they were tried before.
 const ROWS: [(Lane, bool); 4] = [(Lane::Urgent, true), (Lane::Urgent, false), (Lane::Bulk, true), (Lane::Bulk, false)];
 
-struct MemorySource {
-    store: Arc<Store>,
-    closed: watch::Receiver<bool>,
-    /// None for the intake.
-    provider: Option<ProviderName>,
-    prefetch: usize,
-    held: [Vec<Taken>; ROWS.len()],
-}
-
-impl MemorySource {
-    fn gather(&mut self) {
-        for (row, (lane, tried)) in ROWS.into_iter().enumerate() {
-            let room = self.prefetch.saturating_sub(self.held[row].len());
-            let provider = self.provider.as_ref();
-            let fits = |key: &LaneKey| Some(&key.provider) == provider && key.lane == lane;
-            let wanted = |job: &Stored| match &job.lane {
-                Some(key) => fits(key) && job.was_tried() == tried,
-                None => provider.is_none() && row == 0,
-            };
-            self.held[row].extend(self.store.take(room, wanted));
-        }
-    }
-}
-
-#[async_trait]
-impl JobSource for MemorySource {
-    async fn ready(&mut self) -> Result<(), BrokerError> {
-        loop {
-            if *self.closed.borrow() {
-                return Err(gone());
-            }
-            self.gather();
-            if self.held.iter().any(|row| !row.is_empty()) {
-                return Ok(());
-            }
-            let store = self.store.clone();
-            tokio::select! {
-                error = end(self.closed.clone()) => return Err(error),
-                () = store.news.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
-            }
-        }
-    }
-
-    fn best(&mut self) -> Option<Delivery> {
-        self.gather();
-        let row = self.held.iter_mut().find(|row| !row.is_empty())?;
-        Some(row.remove(0).deliver())
-    }
-
-    fn held(&self, lane: Lane) -> usize {
-        ROWS.iter().zip(&self.held).filter(|((of, _), _)| *of == lane).map(|(_, row)| row.len()).sum()
-    }
-
-    async fn release_older_than(&mut self, age: Duration) -> Result<(), BrokerError> {
-        for row in &mut self.held {
-            row.retain(|taken| taken.since.elapsed() < age);
-        }
-        Ok(())
-    }
-
-    async fn stop(&mut self) -> Result<(), BrokerError> {
-        self.prefetch = 0;
-        self.release_older_than(Duration::ZERO).await
-    }
-}
-
 struct MemoryLead(watch::Receiver<bool>);
 
 #[async_trait]
 impl Lead for MemoryLead {
+    fn fence(&self) -> Fence {
+        Fence::none()
+    }
+
     async fn lost(&mut self) -> BrokerError {
         end(self.0.clone()).await
     }
@@ -300,11 +304,8 @@ impl Broker for MemoryBroker {
         if *self.closed.borrow() {
             return Err(gone());
         }
-        let best = ROWS.iter().find_map(|(lane, tried)| {
-            let key = Some(LaneKey { provider: provider.clone(), lane: *lane });
-            self.store.take(1, |job| job.lane == key && job.was_tried() == *tried).pop()
-        });
-        Ok(best.map(Taken::deliver))
+        let mut source = self.source(Some(provider.clone()), 1);
+        Ok(source.spare())
     }
 
     async fn lead(&self, provider: &ProviderName) -> Result<Option<Box<dyn Lead>>, BrokerError> {
@@ -316,6 +317,17 @@ impl Broker for MemoryBroker {
         Ok(self.store.providers.contains(&lane.provider))
     }
 
+    async fn outcomes(&self) -> Result<Option<Box<dyn OutcomeSource>>, BrokerError> {
+        if *self.closed.borrow() {
+            return Err(gone());
+        }
+        if self.store.state().outcomes.is_none() {
+            return Ok(None);
+        }
+        let (store, closed) = (self.store.clone(), self.closed.subscribe());
+        Ok(Some(Box::new(MemoryOutcomes { store, closed, held: Waiting::new() })))
+    }
+
     async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError> {
         let state = self.store.state();
         Ok(self.store.free(&state, |job| job.lane.as_ref() == Some(lane)).len() as u64)
@@ -324,6 +336,10 @@ impl Broker for MemoryBroker {
     async fn deferred(&self) -> Result<u64, BrokerError> {
         let now = self.store.clock.now();
         Ok(self.store.state().jobs.values().filter(|job| !job.is_due(now)).count() as u64)
+    }
+
+    fn flow(&self) -> Flow {
+        Flow::free()
     }
 
     async fn lost(&self) -> BrokerError {

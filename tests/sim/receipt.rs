@@ -1,0 +1,170 @@
+//! What can happen to the end of a job's stay in a worker's hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use roomsweep::model::progress::Progress;
+use roomsweep::ports::broker::{BrokerError, Delivery, LaneKey, Message, Receipt, Settlement};
+
+use super::conn::{Conn, attempts, came_free, job_id};
+use super::plan::SECOND;
+use super::world::World;
+
+pub struct SimReceipt {
+    pub world: Arc<World>,
+    pub conn: Arc<Conn>,
+    pub key: u64,
+    pub job: String,
+}
+
+impl Drop for SimReceipt {
+    fn drop(&mut self) {
+        let out = self.conn.take(self.key);
+        if let Some(out) = out {
+            came_free(&self.world, &out);
+        }
+    }
+}
+
+/// How a verb ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Done,
+    LostBefore,
+    /// Done, but the job is handed out again.
+    AckLost,
+    /// Done, and nobody hears of it.
+    Unheard,
+    Unconfirmed,
+}
+
+impl SimReceipt {
+    fn fate(&self) -> Fate {
+        if !self.world.mishap(self.world.plan.cuts * 3.0) {
+            return Fate::Done;
+        }
+        [Fate::LostBefore, Fate::AckLost, Fate::AckLost, Fate::Unheard, Fate::Unconfirmed][self.world.one_of(5)]
+    }
+
+    /// Does a verb, with what may happen around it.
+    async fn end(&self, verb: &str, message: Message, act: Act<'_>) -> Result<(), BrokerError> {
+        let (world, conn) = (&self.world, &self.conn);
+        let slow = if world.mishap(world.plan.slow_confirms) { 3 * SECOND } else { world.plan.confirm };
+        tokio::select! {
+            biased;
+            error = conn.gone() => return Err(error),
+            () = tokio::time::sleep(world.up_to(slow)) => {}
+        }
+        if !conn.is_whole() {
+            return Err(conn.gone().await);
+        }
+        if world.now() < world.state().full_until && matches!(act, Act::Settle(_)) {
+            world.note(format_args!("{} {verb}: refused", self.job));
+            return Err(BrokerError::Refused("full".into()));
+        }
+        let fate = match act {
+            Act::Release => Fate::Done,
+            Act::Settle(_) | Act::Defer(_) | Act::Forward(_) => self.fate(),
+        };
+        world.note(format_args!("{} {verb}: {fate:?}", self.job));
+        let notice = world.up_to(world.plan.notice);
+        match fate {
+            Fate::Unconfirmed => {
+                tokio::select! {
+                    biased;
+                    error = conn.gone() => return Err(error),
+                    () = tokio::time::sleep(10 * SECOND) => return Err(BrokerError::Unconfirmed(10 * SECOND)),
+                }
+            }
+            Fate::LostBefore => {
+                conn.cut(world, notice);
+                return Err(conn.gone().await);
+            }
+            Fate::Done | Fate::AckLost | Fate::Unheard => {}
+        }
+        let Some(out) = conn.take(self.key) else {
+            world.fault(format!("{} is not in hand any more", self.job));
+            return Err(BrokerError::Lost("not in hand".into()));
+        };
+        let (origin, original) = (out.delivery.origin.clone(), out.original.clone());
+        act.on(world, out.delivery, message).await?;
+        match fate {
+            Fate::AckLost => {
+                world.state().doubled.insert(self.job.clone());
+                if let (Some(lane), 1..) = (&origin, attempts(&original)) {
+                    let now = world.now();
+                    world.state().tried.push((lane.clone(), self.job.clone(), attempts(&original), now));
+                }
+                world.queue.put_message(origin, original);
+                conn.cut(world, notice);
+                Err(conn.gone().await)
+            }
+            Fate::Unheard => {
+                conn.cut(world, notice);
+                Err(conn.gone().await)
+            }
+            Fate::Done | Fate::LostBefore | Fate::Unconfirmed => Ok(()),
+        }
+    }
+}
+
+enum Act<'a> {
+    Settle(&'a Settlement),
+    Defer(&'a LaneKey),
+    Forward(&'a LaneKey),
+    Release,
+}
+
+impl Act<'_> {
+    async fn on(self, world: &World, mut delivery: Delivery, message: Message) -> Result<(), BrokerError> {
+        let tried = (job_id(&message), attempts(&message));
+        let due = message.progress.as_ref().and_then(|progress| progress.due);
+        let waits =
+            due.map_or(Duration::ZERO, |due| due.duration_since(world.clock.now()).try_into().unwrap_or_default());
+        let now = world.now();
+        let wait = |lane: &LaneKey| {
+            if tried.1 > 0 {
+                world.state().tried.push((lane.clone(), tried.0.clone(), tried.1, now + waits));
+            }
+        };
+        delivery.message = message;
+        match self {
+            Act::Settle(settlement) => delivery.settle(settlement).await,
+            Act::Defer(lane) => {
+                wait(lane);
+                let progress: Progress = delivery.message.progress.take().expect("a deferred job has progress");
+                delivery.defer(lane, progress, world.clock.now()).await
+            }
+            Act::Forward(lane) => {
+                wait(lane);
+                delivery.forward(lane).await
+            }
+            Act::Release => delivery.release().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Receipt for SimReceipt {
+    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        self.end(settlement.result.outcome.as_str(), message, Act::Settle(settlement)).await
+    }
+
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, _now: Timestamp) -> Result<(), BrokerError> {
+        self.end("defer", message, Act::Defer(lane)).await
+    }
+
+    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
+        self.end("forward", message, Act::Forward(lane)).await
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), BrokerError> {
+        let message = self.conn.original(self.key);
+        match message {
+            Some(message) => self.end("release", message, Act::Release).await,
+            None => Err(self.conn.gone().await),
+        }
+    }
+}
