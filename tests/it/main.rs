@@ -29,4 +29,5 @@ mod ledger_flow;
 mod page;
 mod reload;
 mod secrets;
+mod side_by_side;
 mod support;

@@ -45,7 +45,7 @@ pub async fn cloud() -> Sandbox {
 
 /// The provider's table for a worker that reaches the cloud there.
 pub fn table(cloud: SocketAddr) -> String {
-    stage::volcengine(&format!("http://{cloud}"), "allow_http = true\nmax_in_flight = 1000\nmax_transit = '2s'")
+    stage::volcengine(&format!("http://{cloud}"), "allow_http = true\nmax_in_flight = 1000")
         .replace("qps = 60", "qps = 20")
 }
 

@@ -11,6 +11,7 @@ use crate::checker::Losses;
 use crate::flow::evidence;
 use crate::flow::stage::{self, Job, Worker, bulk};
 use crate::flow::story;
+use crate::side_by_side::side_by_side;
 use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::proxy::Proxy;
@@ -162,7 +163,7 @@ async fn a_job_that_is_handed_out_too_often_is_exhausted(node: &Node) {
 #[tokio::test]
 async fn what_operators_do_to_a_broker_loses_no_job() {
     let node = Node::start(IMPATIENT).await;
-    tokio::join!(
+    side_by_side!(
         a_lane_that_is_deleted_is_declared_anew(&node),
         a_lead_that_is_deleted_is_taken_again(&node),
         a_consumer_that_is_given_up_for_its_slowness_loses_nothing(&node),

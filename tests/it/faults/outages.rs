@@ -8,6 +8,7 @@ use crate::checker::Losses;
 use crate::flow::evidence;
 use crate::flow::stage::{self, Job, Worker};
 use crate::flow::story;
+use crate::side_by_side::side_by_side;
 use crate::support::node::Node;
 use crate::support::rabbit::Namespace;
 use crate::support::sandbox::Sandbox;
@@ -144,7 +145,7 @@ async fn out_of_memory() {
 }
 
 /// All at once, each on a node of its own, for most of it is waiting.
-#[tokio::test]
-async fn brokers_that_go_away_lose_no_job_and_are_taken_up_again_soon() {
-    tokio::join!(killed_stopped_and_restarted(), frozen(), out_of_memory());
+#[test]
+fn brokers_that_go_away_lose_no_job_and_are_taken_up_again_soon() {
+    side_by_side!(killed_stopped_and_restarted(), frozen(), out_of_memory());
 }

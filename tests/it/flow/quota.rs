@@ -81,7 +81,8 @@ fn open_at_once(seen: &[Seen], answered_after: Duration) -> usize {
 async fn slow_answers_never_take_the_rate_above_the_quota() {
     let namespace = stage::namespace().await;
     let sandbox = Sandbox::start(&["--latency", "3s"]).await;
-    let worker = Worker::start(&namespace, &stage::volcengine(&sandbox.endpoint(), "")).await;
+    let table = stage::volcengine(&sandbox.endpoint(), "").replace(stage::TRANSIT, "");
+    let worker = Worker::start(&namespace, &table).await;
     let jobs = bulk("volcengine", "slow", 400);
     stage::publish(&namespace, &jobs).await;
     let results = evidence::results_of(&namespace, &jobs, Duration::from_secs(60)).await;

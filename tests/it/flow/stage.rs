@@ -27,11 +27,14 @@ pub fn wall() -> Timestamp {
 
 // --- workers ---------------------------------------------------------------------------------------------------------
 
+/// On its way for the clock of a sandbox is too what a busy machine has not given it the time to read.
+pub const TRANSIT: &str = "max_transit = '2s'";
+
 /// `[providers.volcengine]` at a sandbox, with `more` lines.
 pub fn volcengine(endpoint: &str, more: &str) -> String {
     format!(
         "[providers.volcengine]\nkind = 'volcengine'\nendpoint = '{endpoint}'\nqps = 60\n\
-         access_key_id = 'sandbox-ak'\nsecret_access_key = 'sandbox-sk'\n{more}\n"
+         access_key_id = 'sandbox-ak'\nsecret_access_key = 'sandbox-sk'\n{TRANSIT}\n{more}\n"
     )
 }
 
@@ -39,7 +42,7 @@ pub fn volcengine(endpoint: &str, more: &str) -> String {
 pub fn huawei(endpoint: &str, more: &str) -> String {
     format!(
         "[providers.huawei]\nkind = 'huawei'\nendpoint = '{endpoint}'\nqps = 20\n\
-         access_key_id = 'sandbox-ak'\nsecret_access_key = 'sandbox-sk'\nproject_id = 'sandbox-project'\n{more}\n"
+         access_key_id = 'sandbox-ak'\nsecret_access_key = 'sandbox-sk'\nproject_id = 'sandbox-project'\n{TRANSIT}\n{more}\n"
     )
 }
 

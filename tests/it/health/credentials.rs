@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{SOON, Scene, assert_all};
 use crate::flow::evidence::{self, Results};
 use crate::flow::stage::{self, bulk};
+use crate::side_by_side::side_by_side;
 use crate::support::sandbox::Sandbox;
 
 /// A little less than the least time between two probes.
@@ -89,11 +90,11 @@ async fn wrong_key(provider: &'static str, option: &[&str], tables: fn(&str) -> 
     }
 }
 
-#[tokio::test]
-async fn a_wrong_key_fails_no_job_and_is_tried_once_in_thirty_seconds() {
+#[test]
+fn a_wrong_key_fails_no_job_and_is_tried_once_in_thirty_seconds() {
     // Past the first probe, before the second.
     let wrong = Duration::from_secs(35);
-    tokio::join!(
+    side_by_side!(
         wrong_key("volcengine", &["--keys-volcengine", "sandbox-ak:other"], |at| stage::volcengine(at, ""), wrong),
         wrong_key("huawei", &["--keys-huawei", "sandbox-ak:other"], |at| stage::huawei(at, ""), wrong),
         wrong_key("huawei", &["--iam-user", "sandbox-domain:sandbox-user:other"], by_token, wrong),

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Scene, assert_all, by_wall, full_rate_after};
 use crate::flow::evidence::{self, Seen, arrived};
 use crate::flow::stage::{self, bulk, wall};
+use crate::side_by_side::side_by_side;
 use crate::support::sandbox::Sandbox;
 
 /// How the provider fails.
@@ -98,10 +99,10 @@ async fn a_minute_of_server_errors_exhausts_no_job_and_costs_few_requests() {
     outage(Failure::Fault("fail500"), Duration::from_secs(60), 60).await;
 }
 
-#[tokio::test]
-async fn an_outage_of_any_kind_exhausts_no_job() {
+#[test]
+fn an_outage_of_any_kind_exhausts_no_job() {
     let down = Duration::from_secs(12);
-    tokio::join!(
+    side_by_side!(
         outage(Failure::Gone, down, 20),
         outage(Failure::Fault("hang"), down, 20),
         outage(Failure::Fault("garbage"), down, 20),

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::{SOON, Scene};
 use crate::flow::evidence::{self, waiting_jobs};
 use crate::flow::stage::{self, Job, bulk};
+use crate::side_by_side::side_by_side;
 
 #[tokio::test]
 async fn a_job_for_a_foreign_application_is_rejected_alone() {
@@ -47,8 +48,8 @@ async fn settles_nothing(scene: Scene, provider: &'static str) {
     assert_eq!(waiting_jobs(&namespace).await, jobs.len());
 }
 
-#[tokio::test]
-async fn an_endpoint_or_action_that_is_wrong_settles_nothing() {
+#[test]
+fn an_endpoint_or_action_that_is_wrong_settles_nothing() {
     let unknown = async |provider| {
         let tables = |endpoint: &str| stage::volcengine(endpoint, "") + &stage::huawei(endpoint, "");
         let scene = Scene::start(&["--rules", "/dev/null"], tables).await;
@@ -62,5 +63,5 @@ async fn an_endpoint_or_action_that_is_wrong_settles_nothing() {
         let tables = |_: &str| stage::volcengine(&admin, "") + &stage::huawei(&admin, "");
         settles_nothing(Scene::start(&[], tables).await, provider).await;
     };
-    tokio::join!(unknown("volcengine"), unknown("huawei"), elsewhere("volcengine"), elsewhere("huawei"));
+    side_by_side!(unknown("volcengine"), unknown("huawei"), elsewhere("volcengine"), elsewhere("huawei"));
 }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{SOON, Scene};
 use crate::flow::evidence::{self, Results, Seen};
 use crate::flow::stage::{self, bulk};
+use crate::side_by_side::side_by_side;
 use crate::support::eventually;
 
 /// Until the rate has found its place.
@@ -67,17 +68,17 @@ async fn half(provider: &'static str, quota: usize, options: &[&str], time: Dura
     assert_eq!(scene.said(provider, "suspended"), 0);
 }
 
-#[tokio::test]
-async fn a_minute_at_half_the_quota_is_used_well() {
+#[test]
+fn a_minute_at_half_the_quota_is_used_well() {
     let minute = Duration::from_secs(60);
-    tokio::join!(half("volcengine", 60, &[], minute, 0.8), half("huawei", 20, &[], minute, 0.8));
+    side_by_side!(half("volcengine", 60, &[], minute, 0.8), half("huawei", 20, &[], minute, 0.8));
 }
 
-#[tokio::test]
-async fn every_word_for_throttling_is_understood() {
+#[test]
+fn every_word_for_throttling_is_understood() {
     // Shorter than a minute, and held back for a second by each Retry-After, a busy machine needs some slack.
     let time = Duration::from_secs(26);
-    tokio::join!(
+    side_by_side!(
         half("volcengine", 20, &["--throttle-volcengine", "400"], time, 0.75),
         half("volcengine", 20, &["--throttle-volcengine", "inside-200"], time, 0.75),
         half("volcengine", 20, &["--retry-after", "1s", "--latency", "50ms"], time, 0.6),
