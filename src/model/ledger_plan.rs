@@ -14,7 +14,8 @@ pub struct Plan {
     pub write: Vec<DismissResult>,
     /// How the counts of batches change; never zero.
     pub tally: BTreeMap<(BatchId, Option<ProviderName>, Outcome), i64>,
-    /// Of each batch, the first and the last time that is among `write`.
+    /// Of each batch, the first and the last time that a new result tells, be it one that another stands before: so that they
+    /// are the same in whatever order results come.
     pub spans: BTreeMap<BatchId, (Timestamp, Timestamp)>,
 }
 
@@ -42,7 +43,8 @@ impl Plan {
             plan.write.extend(changed.map(|(_, result)| result.clone()));
         }
         plan.tally.retain(|_, change| *change != 0);
-        for result in &plan.write {
+        let is_there = |new: &DismissResult| before.get(&new.job_id).and_then(|runs| runs.get(&new.run)) == Some(new);
+        for result in new.iter().filter(|new| !is_there(new)) {
             if let Some(batch) = &result.batch_id {
                 let span = plan.spans.entry(batch.clone()).or_insert((result.settled_at, result.settled_at));
                 *span = (span.0.min(result.settled_at), span.1.max(result.settled_at));
@@ -118,6 +120,10 @@ mod tests {
         plan.tally.iter().map(|((_, _, outcome), change)| (*outcome, *change)).collect()
     }
 
+    fn last_of(spans: &BTreeMap<BatchId, (Timestamp, Timestamp)>) -> i64 {
+        spans[&BatchId::parse("b").unwrap()].1.as_second()
+    }
+
     #[test]
     fn new_results_are_written_and_counted() {
         let new = [result("a", 1, Outcome::Dismissed, 5), result("b", 1, Outcome::Rejected, 3)];
@@ -141,9 +147,12 @@ mod tests {
         let plan = Plan::of(vec![gone.clone()], std::slice::from_ref(&done));
         assert_eq!((plan.write[0].outcome, plan.write[0].attempts), (Outcome::Dismissed, 2));
         assert_eq!(counts(&plan), [(Outcome::Dismissed, 1), (Outcome::AlreadyGone, -1)]);
-        let other_way = Plan::of(vec![done], &[gone]);
+        let other_way = Plan::of(vec![done.clone()], std::slice::from_ref(&gone));
         assert_eq!(other_way.write, plan.write);
         assert_eq!(counts(&other_way), []);
+        let both = Plan::of(vec![], &[gone.clone(), done.clone()]).spans;
+        assert_eq!(both, Plan::of(vec![], &[done, gone]).spans);
+        assert_eq!(last_of(&both), 9, "though the one that stands came before");
     }
 
     #[test]

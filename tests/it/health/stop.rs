@@ -14,7 +14,9 @@ use crate::support::eventually;
 const LOAD: u64 = 80;
 
 fn tables(endpoint: &str) -> String {
-    stage::volcengine(endpoint, "") + &stage::huawei(endpoint, "")
+    let tables = stage::volcengine(endpoint, "") + &stage::huawei(endpoint, "");
+    // With answers this slow a longer way would allow for fewer requests at a time.
+    tables.replace(stage::TRANSIT, "")
 }
 
 #[tokio::test]

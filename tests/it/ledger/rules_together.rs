@@ -60,6 +60,8 @@ pub async fn many_recorders_at_once_count_exactly(house: &impl House) {
             *there = result;
         }
     }
+    let written: Vec<DismissResult> =
+        (0..RECORDERS).flat_map(|recorder| (0..GROUPS).flat_map(move |n| group(recorder, n))).collect();
     for n in 0..3 {
         let id = batch(&format!("batch-{n}"));
         let stands = ledger.batch(&id).await.unwrap().unwrap();
@@ -68,11 +70,10 @@ pub async fn many_recorders_at_once_count_exactly(house: &impl House) {
             *counted.entry(result.outcome).or_default() += 1;
         }
         assert_eq!(stands.settled, counted, "{id}");
-        let times = found.iter().filter(|result| result.batch_id.as_ref() == Some(&id)).map(|result| result.settled_at);
+        let times =
+            written.iter().filter(|result| result.batch_id.as_ref() == Some(&id)).map(|result| result.settled_at);
         assert_eq!(stands.last_settled_at, times.max(), "{id}");
     }
-    let written: Vec<DismissResult> =
-        (0..RECORDERS).flat_map(|recorder| (0..GROUPS).flat_map(move |n| group(recorder, n))).collect();
     let attempts: usize = found.iter().map(|result| result.attempt_log.len()).sum();
     assert_eq!(attempts, written.len(), "every attempt of every recorder is there once");
     let asked = written[written.len() / 2].request_id.clone();
