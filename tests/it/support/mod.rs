@@ -15,14 +15,26 @@ pub mod schema;
 pub mod stage;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// An address on loopback that nobody listens on just now.
+/// Below the ports that the kernel gives to those who name none: one of those may be the near end of any connection before
+/// it is listened on, even of one that is tried to itself while its broker is away.
+const PORTS: Range<u32> = 10_240..32_768;
+
+/// An address on loopback that nobody listens on, and that nobody else is given.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("bound")
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Another process begins elsewhere.
+    let first = std::process::id().wrapping_mul(1_543);
+    let mut ports = (0..PORTS.len()).map(|_| {
+        let nth = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        SocketAddr::from((Ipv4Addr::LOCALHOST, (PORTS.start + nth) as u16))
+    });
+    ports.find(|address| TcpListener::bind(address).is_ok()).expect("a free port")
 }
 
 /// Asks `probe` again and again until it gives an answer; panics with `what` once `within` is over.
@@ -65,7 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn a_free_address_can_be_bound() {
-        TcpListener::bind(free_address()).unwrap();
+    fn a_free_address_can_be_bound_and_is_nobody_elses() {
+        let (one, other) = (free_address(), free_address());
+        assert_ne!(one, other);
+        TcpListener::bind(one).unwrap();
     }
 }
