@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{State, Store, end};
+use super::broker::end;
+use super::{State, Store};
 use crate::ports::broker::BrokerError;
 use crate::ports::outcomes::{OutcomeSource, Unkept};
 

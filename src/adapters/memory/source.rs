@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{ROWS, Store, Stored, Taken, end, gone};
+use super::broker::{end, gone};
+use super::{ROWS, Store, Stored, Taken};
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::ports::broker::{BrokerError, Delivery, JobSource, See};
