@@ -13,7 +13,7 @@ use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, Le
 use crate::ports::fence::{Fence, Flow};
 use crate::ports::outcomes::OutcomeSource;
 
-/// One connection to a [`MemoryQueue`].
+/// One connection to a [`MemoryQueue`](super::MemoryQueue).
 pub struct MemoryBroker {
     pub(super) store: Arc<Store>,
     pub(super) id: u64,
