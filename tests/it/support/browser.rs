@@ -1,7 +1,7 @@
 //! A real Chromium, driven over the W3C WebDriver protocol by a chromedriver of the test's own.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
-use super::eventually;
+use super::{eventually, free_address};
 
 /// What the page does on its own is seen within this time.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -62,14 +62,15 @@ impl Browser {
     pub async fn start() -> Self {
         let profile = tempfile::tempdir().expect("a temporary directory");
         let log = profile.path().join("chromedriver.log");
+        // A port that it chose itself may be taken on the other loopback, of IPv6, and then it ends.
+        let address = free_address();
         let mut driver = Command::new("chromedriver")
-            .args(["--port=0", &format!("--log-path={}", log.display())])
+            .args([format!("--port={}", address.port()), format!("--log-path={}", log.display())])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver: tests/run brings the package chromium-driver");
-        let port = port_of(&mut driver);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        until_it_listens(&mut driver);
         let mut arguments: Vec<String> = FLAGS.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
@@ -204,16 +205,17 @@ async fn exchange(driver: SocketAddr, request: String) -> io::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// The driver tells which port it took.
-fn port_of(driver: &mut Child) -> u16 {
+/// The driver tells when it does.
+fn until_it_listens(driver: &mut Child) {
     let output = driver.stdout.take().expect("piped");
+    let mut said = Vec::new();
     for line in std::io::BufReader::new(output).lines().map_while(Result::ok) {
-        let told = line.split_once("started successfully on port ").map(|(_, rest)| rest.trim_end_matches('.'));
-        if let Some(port) = told {
-            return port.parse().expect("a port");
+        if line.contains("started successfully on port ") {
+            return;
         }
+        said.push(line);
     }
-    panic!("chromedriver ended before it listened");
+    panic!("chromedriver ended before it listened: {said:?}");
 }
 
 impl Drop for Browser {
