@@ -12,6 +12,11 @@ use crate::support::sandbox::Sandbox;
 const STALL: Duration = Duration::from_millis(300);
 const STALLS: usize = 12;
 
+/// With the `max_transit` that is usual.
+fn usual(endpoint: &str, more: &str) -> String {
+    stage::volcengine(endpoint, more).replace(stage::TRANSIT, "")
+}
+
 /// Holds one way after the other again and again.
 async fn stall_now_and_then(proxies: &[&Proxy]) {
     for n in 0..STALLS {
@@ -37,7 +42,7 @@ async fn stalls_on_the_way_never_take_strict_pacing_above_the_quota() {
     let clouds = Sandbox::start(&[]).await;
     let patient_clouds = Sandbox::start(&["--qps-volcengine", "unlimited"]).await;
     let (proxy, other_proxy) = (Proxy::start(clouds.address).await, Proxy::start(patient_clouds.address).await);
-    let table = |proxy: &Proxy, more: &str| stage::volcengine(&format!("http://{}", proxy.address), more);
+    let table = |proxy: &Proxy, more: &str| usual(&format!("http://{}", proxy.address), more);
     let worker = Worker::start(&strict, &table(&proxy, "pacing = 'strict'")).await;
     let other_worker = Worker::start(&loose, &table(&other_proxy, "pacing = 'send'")).await;
 
@@ -81,8 +86,7 @@ fn open_at_once(seen: &[Seen], answered_after: Duration) -> usize {
 async fn slow_answers_never_take_the_rate_above_the_quota() {
     let namespace = stage::namespace().await;
     let sandbox = Sandbox::start(&["--latency", "3s"]).await;
-    let table = stage::volcengine(&sandbox.endpoint(), "").replace(stage::TRANSIT, "");
-    let worker = Worker::start(&namespace, &table).await;
+    let worker = Worker::start(&namespace, &usual(&sandbox.endpoint(), "")).await;
     let jobs = bulk("volcengine", "slow", 400);
     stage::publish(&namespace, &jobs).await;
     let results = evidence::results_of(&namespace, &jobs, Duration::from_secs(60)).await;
