@@ -27,7 +27,7 @@ pub fn wall() -> Timestamp {
 
 // --- workers ---------------------------------------------------------------------------------------------------------
 
-/// On its way for the clock of a sandbox is too what a busy machine has not given it the time to read.
+/// A request is on its way, by the sandbox's clock, until the sandbox is given the time to read it: long, on a busy machine.
 pub const TRANSIT: &str = "max_transit = '2s'";
 
 /// `[providers.volcengine]` at a sandbox, with `more` lines.
