@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::protocol::basic::gen_properties;
-use roomsweep::adapters::amqp::message::{dead, hop, onward, read, result};
+use roomsweep::adapters::amqp::message::{dead, onward, read, result, step};
 use roomsweep::model::decode::Readable;
 use roomsweep::model::ids::JobId;
-use roomsweep::model::progress::{MAX_LOG, Progress};
+use roomsweep::model::progress::{MAX_LOG, MAX_WAIT_MS, Progress};
 use roomsweep::model::result::{DismissResult, Ending, Outcome};
 use roomsweep::model::verdict::{Fault, MAX_MESSAGE};
+use roomsweep::ports::broker::JobTime;
 
 /// The head of a message has to fit into one frame of 128 KiB.
 const MOST: u64 = 120 * 1024;
@@ -22,7 +23,9 @@ pub fn check(properties: &BasicProperties) {
         for fault in progress.log.iter().filter_map(|record| record.error.as_ref()) {
             assert!(fault.code.len() <= 128 && fault.message.len() <= MAX_MESSAGE);
         }
-        let _ = hop(progress.due, Timestamp::UNIX_EPOCH);
+        assert!(progress.wait_ms <= MAX_WAIT_MS);
+        let time = JobTime { not_before: None, now: Timestamp::UNIX_EPOCH };
+        let _ = step(&mut progress.clone(), time);
     }
 
     let next = onward(properties, &message);

@@ -1,5 +1,7 @@
 //! What is known of a job on its way: travels with it between attempts, never in its body.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,9 @@ use super::verdict::{Fault, VerdictLabel};
 
 /// How many attempts the log keeps: the last ones.
 pub const MAX_LOG: usize = 32;
+
+/// No retry may be configured to wait longer, in milliseconds: a day.
+pub const MAX_WAIT_MS: u64 = 24 * 3600 * 1000;
 
 /// One request that was sent to the dismiss call, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,15 +41,20 @@ pub struct Progress {
     pub log: Vec<AttemptRecord>,
     /// How many attempts the log no longer holds.
     pub omitted: u32,
-    /// Not before this moment; absent when it may be sent at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due: Option<Timestamp>,
+    /// How long it is to be left alone from when it is handed out next, in milliseconds. A length and not a moment: whoever
+    /// hands it out, or gets it, may have another clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wait_ms: u64,
+}
+
+fn is_zero(wait_ms: &u64) -> bool {
+    *wait_ms == 0
 }
 
 impl Progress {
     /// A job just received for the first time.
     pub fn received(at: Timestamp) -> Self {
-        Self { received_at: at, run: 1, attempts: 0, transient: 0, log: Vec::new(), omitted: 0, due: None }
+        Self { received_at: at, run: 1, attempts: 0, transient: 0, log: Vec::new(), omitted: 0, wait_ms: 0 }
     }
 
     /// Notes an attempt; the oldest one leaves a full log.
@@ -57,10 +67,30 @@ impl Progress {
         self.shorten(MAX_LOG);
     }
 
+    /// With `wait` still to come, not a moment less.
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        let wait_ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Self { wait_ms, ..self }
+    }
+
+    /// When so much time has passed.
+    #[must_use]
+    pub fn after(self, passed: Duration) -> Self {
+        let wait = self.wait().saturating_sub(passed);
+        self.waiting(wait)
+    }
+
+    /// What is left of its wait.
+    pub fn wait(&self) -> Duration {
+        Duration::from_millis(self.wait_ms)
+    }
+
     /// What stands in `json`, brought into bounds: any producer may write it.
     pub fn read(json: &str) -> Option<Self> {
         let mut progress: Self = serde_json::from_str(json).ok()?;
         progress.run = progress.run.max(1);
+        progress.wait_ms = progress.wait_ms.min(MAX_WAIT_MS);
         progress.shorten(MAX_LOG);
         Some(progress)
     }
@@ -117,6 +147,35 @@ mod tests {
         assert_eq!((read.log.len(), read.omitted, read.run), (MAX_LOG, 18, 1));
         assert_eq!(read.request_id().unwrap().as_str(), "49");
         assert_eq!(Progress::read("{}"), None);
+    }
+
+    #[test]
+    fn a_wait_that_somebody_else_wrote_is_bounded_and_a_moment_is_none() {
+        let check = |field: &str, expected: u64| {
+            let json =
+                r#"{"received_at":"2026-01-31T18:00:00Z","run":1,"attempts":1,"transient":1,"log":[],"omitted":0"#;
+            assert_eq!(Progress::read(&format!("{json}{field}}}")).unwrap().wait_ms, expected, "{field}");
+        };
+        check("", 0);
+        check(r#","wait_ms":400"#, 400);
+        check(r#","wait_ms":18446744073709551615"#, MAX_WAIT_MS);
+        // As earlier versions wrote it.
+        check(r#","due":"9999-12-30T22:00:00Z""#, 0);
+    }
+
+    #[test]
+    fn a_wait_is_never_told_shorter_than_it_is() {
+        let waiting = |wait| Progress::received(Timestamp::UNIX_EPOCH).waiting(wait);
+        let check = |nanos: u64, expected: u64| {
+            assert_eq!(waiting(Duration::from_nanos(nanos)).wait_ms, expected, "{nanos} ns");
+        };
+        check(0, 0);
+        check(1, 1);
+        check(1_000_000, 1);
+        check(1_000_001, 2);
+        assert_eq!(waiting(Duration::MAX).wait_ms, u64::MAX);
+        let left = |passed| waiting(Duration::from_millis(400)).after(passed).wait_ms;
+        assert_eq!((left(Duration::ZERO), left(Duration::from_millis(399)), left(Duration::MAX)), (400, 1, 0));
     }
 
     #[test]

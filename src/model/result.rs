@@ -131,7 +131,7 @@ impl DismissResult {
             transient: u32::try_from(transient).unwrap_or(u32::MAX),
             log: self.attempt_log.clone(),
             omitted: self.attempts_omitted,
-            due: None,
+            wait_ms: 0,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::model::suspension::SuspensionReason;
 use crate::model::verdict::{Cure, Fault, Verdict};
 use crate::policy::breaker::Event;
 use crate::policy::decide::{self, Next};
-use crate::ports::broker::BrokerError;
+use crate::ports::broker::{BrokerError, JobTime};
 use crate::ports::crash::{self, Point};
 use crate::ports::transport::TransportError;
 use crate::provider::{BuildError, Reply, Stamp, withheld};
@@ -51,7 +51,7 @@ pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass:
     account.health.observe(pass.role(), event(&account, &terms, &verdict, &next, pass.role()));
     tell_pace(&pass.permit, &verdict);
     drop(pass);
-    let decision = decision(&account, &mut job, &verdict, next);
+    let decision = decision(&account, &job, &verdict, next);
     finish(&account, job, decision).await
 }
 
@@ -69,9 +69,8 @@ async fn cancel(account: &Account, job: Job) -> Result<(), BrokerError> {
 }
 
 /// Back to its lane, as if it had not been picked.
-async fn put_off(account: &Account, mut job: Job) -> Result<(), BrokerError> {
-    job.progress.due = Some(account.common.clock.now());
-    let later = Decision::Defer(Box::new(job.progress.clone()));
+async fn put_off(account: &Account, job: Job) -> Result<(), BrokerError> {
+    let later = job.deferred(account.common.clock.elapsed());
     finish(account, job, later).await
 }
 
@@ -80,13 +79,18 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
     let (lane, hold) = (job.lane(), job.hold);
     let done = match &decision {
         Decision::Settle(settlement) => job.delivery.settle(settlement).await,
-        Decision::Defer(progress) => job.delivery.defer(&lane, (**progress).clone(), account.common.clock.now()).await,
+        Decision::Defer { progress, until } => {
+            let clock = &account.common.clock;
+            let progress = (**progress).clone().waiting(until.saturating_sub(clock.elapsed()));
+            let time = JobTime { not_before: job.job.not_before, now: clock.now() };
+            job.delivery.defer(&lane, progress, time).await
+        }
     };
     match (&done, decision) {
         (Ok(()), Decision::Settle(settlement)) => {
             account.settled(&settlement.result);
         }
-        (Ok(()), Decision::Defer(_)) => {}
+        (Ok(()), Decision::Defer { .. }) => {}
         (Err(_), decision) => {
             if let Some(hold) = hold {
                 account.limbo.remember(&hold.mark, decision, account.common.clock.elapsed());
@@ -220,7 +224,7 @@ fn tell_pace(permit: &Permit, verdict: &Verdict) {
     }
 }
 
-fn decision(account: &Account, job: &mut Job, verdict: &Verdict, next: Next) -> Decision {
+fn decision(account: &Account, job: &Job, verdict: &Verdict, next: Next) -> Decision {
     let common = &account.common;
     let wait = match next {
         Next::Settle(ending) => {
@@ -239,6 +243,5 @@ fn decision(account: &Account, job: &mut Job, verdict: &Verdict, next: Next) -> 
         error = verdict.fault().map(|fault| format!("{}: {}", fault.code, fault.message)),
         "deferred by {wait:?}"
     );
-    job.progress.due = Some(common.clock.now() + wait);
-    Decision::Defer(Box::new(job.progress.clone()))
+    job.deferred(common.clock.elapsed() + wait)
 }

@@ -20,7 +20,11 @@ const LIFETIME: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Clone)]
 pub enum Decision {
     Settle(Box<Settlement>),
-    Defer(Box<Progress>),
+    Defer {
+        progress: Box<Progress>,
+        /// Until when the job is left alone, by the clock's `elapsed`.
+        until: Duration,
+    },
 }
 
 /// One message in one state: the same ID on another room, in another run, or after other attempts, is another one. Copies

@@ -108,7 +108,7 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
     let (mark, terms) = (Mark::of(&job), account.terms());
     let decision = match account.limbo.look_up(&mark, common.clock.elapsed()) {
         Known::Aloft => {
-            let decision = defer(&job, common.clock.now() + COPY_WAIT);
+            let decision = job.deferred(common.clock.elapsed() + COPY_WAIT.max(job.progress.wait()));
             return Picked::Finish { job, decision };
         }
         Known::Decided(decision) => Some(decision),
@@ -135,7 +135,7 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
             Picked::Send { job, pass, terms }
         }
         (None, None) => {
-            let decision = defer(&job, common.clock.now());
+            let decision = job.deferred(common.clock.elapsed());
             Picked::Finish { job, decision }
         }
     }
@@ -185,14 +185,8 @@ fn instead_of_sending(account: &Account, terms: &Terms, job: &Job) -> Option<Dec
     if let Err(fault) = terms.provider.admit(&job.job) {
         return settle(Outcome::Rejected, fault);
     }
-    let due = job.progress.due.max(job.job.not_before);
-    due.filter(|due| now < *due).map(|due| defer(job, due))
-}
-
-fn defer(job: &Job, due: jiff::Timestamp) -> Decision {
-    let mut progress = job.progress.clone();
-    progress.due = Some(due);
-    Decision::Defer(Box::new(progress))
+    let is_early = job.progress.wait_ms > 0 || job.job.not_before.is_some_and(|start| now < start);
+    is_early.then(|| job.deferred(common.clock.elapsed() + job.progress.wait()))
 }
 
 /// Settles what needed no provider.

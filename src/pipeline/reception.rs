@@ -1,9 +1,11 @@
 //! A delivery becomes a job, or is refused with a reason.
 
+use std::time::Duration;
+
 use uuid::{NoContext, Uuid};
 
 use super::account::Common;
-use super::limbo::Aloft;
+use super::limbo::{Aloft, Decision};
 use crate::model::decode::{self, Invalid};
 use crate::model::ids::JobId;
 use crate::model::job::DismissJob;
@@ -34,6 +36,11 @@ impl Job {
             self.delivery.message.progress = Some(self.progress);
         }
         self.delivery.forward(&lane).await
+    }
+
+    /// The decision to leave it alone until then, by the clock's `elapsed`.
+    pub fn deferred(&self, until: Duration) -> Decision {
+        Decision::Defer { progress: Box::new(self.progress.clone()), until }
     }
 
     /// Its end where its time is over.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::account::Common;
 use super::reception::{self, Job, Received};
 use super::stop::Stop;
-use crate::ports::broker::{Broker, BrokerError, Delivery};
+use crate::ports::broker::{Broker, BrokerError, Delivery, JobTime};
 use crate::ports::crash::{self, Point};
 
 /// How long the intake is left alone when the queue refuses a result: what was refused is back in it at once.
@@ -89,12 +89,12 @@ async fn knows(broker: &dyn Broker, common: &Common, job: &Job) -> Result<bool, 
     Ok(common.knows(&job.job.provider) || broker.has_lane(&job.lane()).await?)
 }
 
-async fn pass_on(common: &Common, mut job: Job) -> Result<(), BrokerError> {
+async fn pass_on(common: &Common, job: Job) -> Result<(), BrokerError> {
     let (lane, now) = (job.lane(), common.clock.now());
     match job.job.not_before {
         Some(start) if now < start => {
-            job.progress.due = Some(start);
-            job.delivery.defer(&lane, job.progress, now).await
+            let time = JobTime { not_before: Some(start), now };
+            job.delivery.defer(&lane, job.progress, time).await
         }
         Some(_) | None => job.forward().await,
     }

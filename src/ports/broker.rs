@@ -68,6 +68,21 @@ impl std::fmt::Display for LaneKey {
     }
 }
 
+/// A job's own time, beside what the wall clock of whoever defers it shows.
+#[derive(Debug, Clone, Copy)]
+pub struct JobTime {
+    pub not_before: Option<Timestamp>,
+    pub now: Timestamp,
+}
+
+impl JobTime {
+    /// How long it is until then, by that clock: not a moment less than it is.
+    pub fn left(self) -> Duration {
+        let left = self.not_before.map(|start| start.duration_since(self.now));
+        left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default()
+    }
+}
+
 /// What ends a job.
 #[derive(Debug, Clone)]
 pub struct Settlement {
@@ -111,10 +126,11 @@ impl Delivery {
         self.receipt.settle(self.message, settlement).await
     }
 
-    /// Stores the job with its `progress`, to come back to `lane` at `progress.due`, then lets this copy go.
-    pub async fn defer(mut self, lane: &LaneKey, progress: Progress, now: Timestamp) -> Result<(), BrokerError> {
+    /// Stores the job with its `progress`, to come back to `lane` when its wait is over and its own time has come, then
+    /// lets this copy go. It may come back earlier, with what is left of its wait.
+    pub async fn defer(mut self, lane: &LaneKey, progress: Progress, time: JobTime) -> Result<(), BrokerError> {
         self.message.progress = Some(progress);
-        self.receipt.defer(self.message, lane, now).await
+        self.receipt.defer(self.message, lane, time).await
     }
 
     /// Puts the job into `lane`, then lets this copy go.
@@ -132,7 +148,7 @@ impl Delivery {
 #[async_trait]
 pub trait Receipt: Send + Sync {
     async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError>;
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError>;
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError>;
     async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError>;
     async fn release(self: Box<Self>) -> Result<(), BrokerError>;
 }

@@ -16,7 +16,7 @@ use roomsweep::model::decode::decode;
 use roomsweep::model::ids::{JobId, ProviderName};
 use roomsweep::model::secret::Secret;
 use roomsweep::ports::broker::{Broker, LaneKey};
-use roomsweep::ports::clock::Clock;
+use roomsweep::ports::clock::{Clock, WallOffset};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
@@ -41,13 +41,29 @@ trait House: Sync {
 
     /// Likewise the dead letters.
     async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)>;
+
+    /// The wall clock of whoever opened the queue.
+    fn wall(&self) -> &WallClock;
 }
 
-struct RabbitMq(Namespace);
+/// A wall clock that shows the right time until somebody sets it.
+struct WallClock {
+    clock: Clock,
+    offset: WallOffset,
+}
+
+impl WallClock {
+    fn right() -> Self {
+        let offset = WallOffset::default();
+        Self { clock: Clock::set_by(Clock::system().now(), offset.clone()), offset }
+    }
+}
+
+struct RabbitMq(Namespace, WallClock);
 
 impl RabbitMq {
     async fn new() -> Self {
-        Self(Namespace::new(&PROVIDERS).await)
+        Self(Namespace::new(&PROVIDERS).await, WallClock::right())
     }
 
     /// Puts a job into the intake, as a producer does.
@@ -95,6 +111,10 @@ impl House for RabbitMq {
     async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)> {
         self.take("dead", many).await
     }
+
+    fn wall(&self) -> &WallClock {
+        &self.1
+    }
 }
 
 /// Runs every rule over one implementation.
@@ -115,6 +135,7 @@ struct Sqlite {
     beside: SqliteQueue,
     /// How many results and dead letters were looked at before.
     seen: Mutex<HashMap<&'static str, usize>>,
+    wall: WallClock,
     _directory: TempDir,
 }
 
@@ -123,7 +144,7 @@ impl Sqlite {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("queue.db");
         let beside = SqliteQueue::open(&path, Part::Beside, Clock::system()).await.expect("a file");
-        Self { path, beside, seen: Mutex::default(), _directory: directory }
+        Self { path, beside, seen: Mutex::default(), wall: WallClock::right(), _directory: directory }
     }
 
     async fn take(&self, table: &'static str, column: &str, many: usize) -> Vec<(String, Vec<u8>)> {
@@ -142,7 +163,8 @@ impl Sqlite {
 #[async_trait]
 impl House for Sqlite {
     async fn open(&self) -> Arc<dyn Broker> {
-        Arc::new(SqliteQueue::open(&self.path, Part::Sender, Clock::system()).await.expect("the file"))
+        let clock = self.wall.clock.clone();
+        Arc::new(SqliteQueue::open(&self.path, Part::Sender, clock).await.expect("the file"))
     }
 
     async fn put(&self, _broker: &Arc<dyn Broker>, lane: &LaneKey, room: &str) {
@@ -158,6 +180,10 @@ impl House for Sqlite {
     async fn dead(&self, many: usize) -> Vec<(String, Vec<u8>)> {
         self.take("dead", "body", many).await
     }
+
+    fn wall(&self) -> &WallClock {
+        &self.wall
+    }
 }
 
 mod rabbitmq {
@@ -167,6 +193,8 @@ mod rabbitmq {
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
+        a_deferred_job_waits_what_was_decided_however_clocks_are_set
+        what_is_at_hand_goes_on_waiting
         a_settled_job_has_its_result_and_is_gone
         a_released_job_comes_back_untouched
         a_stopped_source_gives_back_what_it_holds_and_no_more
@@ -194,12 +222,13 @@ mod rabbitmq {
 }
 
 /// A queue in memory.
-struct Memory(MemoryQueue);
+struct Memory(MemoryQueue, WallClock);
 
 impl Memory {
     async fn new() -> Self {
         let providers = PROVIDERS.map(|name| ProviderName::parse(name).unwrap()).to_vec();
-        Self(MemoryQueue::new(providers, Clock::system()))
+        let wall = WallClock::right();
+        Self(MemoryQueue::new(providers, wall.clock.clone()), wall)
     }
 }
 
@@ -224,6 +253,10 @@ impl House for Memory {
         assert_eq!(dead.len(), many);
         dead
     }
+
+    fn wall(&self) -> &WallClock {
+        &self.1
+    }
 }
 
 mod memory {
@@ -233,6 +266,8 @@ mod memory {
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
+        a_deferred_job_waits_what_was_decided_however_clocks_are_set
+        what_is_at_hand_goes_on_waiting
         a_settled_job_has_its_result_and_is_gone
         a_released_job_comes_back_untouched
         a_stopped_source_gives_back_what_it_holds_and_no_more
@@ -254,6 +289,8 @@ mod sqlite {
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
+        a_deferred_job_waits_what_was_decided_however_clocks_are_set
+        what_is_at_hand_goes_on_waiting
         a_settled_job_has_its_result_and_is_gone
         a_released_job_comes_back_untouched
         a_stopped_source_gives_back_what_it_holds_and_no_more

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
+use roomsweep::ports::clock::Clock;
 use roomsweep::ports::transport::{Transport, TransportError};
 use roomsweep::provider::{Call, Reply};
 use serde_json::json;
@@ -20,6 +21,8 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 pub struct Cloud {
     pub world: Arc<World>,
     pub worker: WorkerId,
+    /// The worker's own.
+    pub clock: Clock,
     pub index: usize,
 }
 
@@ -65,10 +68,11 @@ impl Cloud {
         if job.cloud != self.index {
             world.fault(format!("{room} was sent to {}", self.plan().name));
         }
-        if job.not_before.is_some_and(|start| now < start) {
+        let wall = self.clock.now();
+        if job.not_before.is_some_and(|start| wall < World::wall(start)) {
             world.fault(format!("{room} was sent before {:?}", job.not_before));
         }
-        if job.expires_at.is_some_and(|end| now >= end) {
+        if job.expires_at.is_some_and(|end| wall >= World::wall(end)) {
             world.fault(format!("{room} was sent although it expired at {:?}", job.expires_at));
         }
         let (picked, refused, number) = {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use roomsweep::model::ids::{BatchId, ProviderName};
 use roomsweep::model::job::Lane;
 use roomsweep::model::ledger::Act;
@@ -148,7 +149,7 @@ fn message(world: &World, job: &JobPlan) -> Message {
 /// Starts the workers and does to them what the plan says.
 async fn happen(world: &Arc<World>) -> Vec<Worker> {
     let mut last: WorkerId = world.plan.workers as WorkerId;
-    let mut workers: Vec<Worker> = (1..=last).map(|id| Worker::start(world, id)).collect();
+    let mut workers: Vec<Worker> = (1..=last).zip(0..).map(|(id, place)| Worker::start(world, id, place)).collect();
     for (at, event) in &world.plan.events {
         world.clock.sleep_until(*at).await;
         world.note(format_args!("{event:?}"));
@@ -163,6 +164,7 @@ async fn happen(world: &Arc<World>) -> Vec<Worker> {
                 world.state().leads.remove(world.plan.clouds[index].name);
                 world.leads_changed.notify_waiters();
             }
+            Event::ClockSet(place, ahead) => world.offsets[place].set(SignedDuration::from_secs(ahead)),
             Event::Kill(place, pause) | Event::Stop(place, pause) => {
                 let worker = workers.remove(place);
                 match event {
@@ -171,7 +173,7 @@ async fn happen(world: &Arc<World>) -> Vec<Worker> {
                 }
                 tokio::time::sleep(pause).await;
                 last += 1;
-                workers.insert(place, Worker::start(world, last));
+                workers.insert(place, Worker::start(world, last, place));
             }
         }
     }

@@ -59,10 +59,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(world: &Arc<World>, id: WorkerId) -> Self {
+    /// On one of the hosts.
+    pub fn start(world: &Arc<World>, id: WorkerId, place: usize) -> Self {
         world.note(format_args!("w{id} starts"));
         let common = Common {
-            clock: Clock::starting_at(world.clock.now()),
+            clock: Clock::set_by(world.clock.now(), world.offsets[place].clone()),
             meter: Meter::new("sim"),
             worker: format!("w{id}").into(),
             providers: world.plan.clouds.iter().map(name).collect(),
@@ -145,7 +146,7 @@ fn account(world: &Arc<World>, common: &Common, worker: WorkerId, index: usize) 
     common.meter.register(&name, plan.qps);
     let terms = Terms {
         provider: Arc::new(Unsigned(settings(plan.dialect).open())),
-        transport: Arc::new(Cloud { world: world.clone(), worker, index }),
+        transport: Arc::new(Cloud { world: world.clone(), worker, clock: common.clock.clone(), index }),
         stamps: Arc::default(),
         timeout: plan.timeout,
         max_in_flight: plan.max_in_flight,

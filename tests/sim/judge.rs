@@ -25,7 +25,10 @@ const BACKOFF: Duration = Duration::from_secs(64 + 5 * 4);
 /// Until when everything must be settled.
 pub fn latest(world: &World) -> Duration {
     let plan = &world.plan;
-    let wanted = plan.jobs.iter().map(|job| job.put.max(job.not_before.unwrap_or_default())).max().unwrap_or_default();
+    // A job's own time is told by whoever has it.
+    let start = |start| start + plan.behind();
+    let wanted = plan.jobs.iter().map(|job| job.put.max(job.not_before.map_or(Duration::ZERO, start))).max();
+    let wanted = wanted.unwrap_or_default();
     let calm = plan.faults_end.max(wanted);
     let state = world.state();
     let work = |index: usize| {
@@ -143,7 +146,9 @@ fn outcome(world: &World, result: &DismissResult) -> Vec<String> {
             job.expires_at.is_some_and(|end| result.settled_at >= World::wall(end))
         }
         (Kind::Ordinary | Kind::ForeignApp, Outcome::Cancelled) => {
-            code == Some("cancelled") && world.cancelled(job).is_some_and(|at| result.settled_at >= World::wall(at))
+            let is_told_by_the_right_time = world.plan.clock_sets().all(|ahead| ahead == 0);
+            let is_late = |at| !is_told_by_the_right_time || result.settled_at >= World::wall(at);
+            code == Some("cancelled") && world.cancelled(job).is_some_and(is_late)
         }
         (Kind::ForeignApp, outcome) => outcome == Outcome::Rejected && result.attempts == 0,
         (Kind::Ordinary, Outcome::Dismissed) => last == Some(VerdictLabel::Dismissed),

@@ -14,6 +14,7 @@ mod ledger;
 mod plan;
 mod queue;
 mod receipt;
+mod rules_clock;
 mod rules_control;
 mod rules_ledger;
 mod stage;

@@ -6,6 +6,8 @@ use fastrand::Rng;
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
+/// What a cloud asks for.
+pub const MOST_RETRY_AFTER: Duration = Duration::from_secs(4);
 
 /// Moments are since the start of the run.
 pub struct Plan {
@@ -94,6 +96,8 @@ pub enum Event {
     Kill(usize, Duration),
     /// A worker is asked to stop; another one starts after a while.
     Stop(usize, Duration),
+    /// The clock of a worker's host is set: so many seconds ahead of the right time.
+    ClockSet(usize, i64),
 }
 
 #[derive(Debug, Clone)]
@@ -157,12 +161,31 @@ fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
 }
 
 impl Plan {
+    /// How far the clock of a worker is behind the right time, at most.
+    pub fn behind(&self) -> Duration {
+        self.clock_sets().map(|ahead| Duration::from_secs(ahead.min(0).unsigned_abs())).max().unwrap_or_default()
+    }
+
+    /// How far each clock is set ahead of the right time, in seconds.
+    pub fn clock_sets(&self) -> impl Iterator<Item = i64> {
+        self.events.iter().filter_map(|(_, event)| match event {
+            Event::ClockSet(_, ahead) => Some(*ahead),
+            Event::Cut(_)
+            | Event::BrokerAway(_)
+            | Event::ResultsFull(_)
+            | Event::LeadLost(_)
+            | Event::Kill(..)
+            | Event::Stop(..) => None,
+        })
+    }
+
     pub fn of(seed: u64) -> Self {
         let acts = &mut Rng::with_seed(seed ^ 0xac75);
+        let clocks = &mut Rng::with_seed(seed ^ 0xc10c);
         let rng = &mut Rng::with_seed(seed);
         let workers = pick(rng, &[1, 1, 1, 2, 2, 3]);
         let faults_end = between(rng, 20_000, 90_000);
-        let clouds = clouds(rng, workers, faults_end);
+        let (clouds, clock_sets) = (clouds(rng, workers, faults_end), clock_sets(clocks, workers, faults_end));
         // Many are dear, and few seeds need them.
         let most = pick(rng, &[40, 40, 40, 40, 60, 150]);
         let count = rng.usize(30..=most);
@@ -170,7 +193,7 @@ impl Plan {
         Self {
             workers,
             jobs,
-            events: events(rng, workers, clouds.len(), faults_end),
+            events: events(rng, workers, clouds.len(), faults_end, clock_sets),
             cancels: cancels(acts, faults_end),
             pauses: pauses(acts, clouds.len(), faults_end),
             ledger: pick(acts, &[1, 50, 1_000]) * MS,
@@ -227,7 +250,23 @@ fn phase(rng: &mut Rng, faults_end: Duration) -> (Duration, Duration, Phase) {
     (from, to, pick(rng, &of))
 }
 
-fn events(rng: &mut Rng, workers: usize, clouds: usize, faults_end: Duration) -> Vec<(Duration, Event)> {
+fn clock_sets(rng: &mut Rng, workers: usize, faults_end: Duration) -> Vec<(Duration, Event)> {
+    let count = pick(rng, &[0, 0, 1, 3]);
+    (0..count)
+        .map(|_| {
+            let ahead = pick(rng, &[-300, -60, -1, 0, 1, 60, 300]);
+            (up_to(rng, faults_end), Event::ClockSet(rng.usize(..workers), ahead))
+        })
+        .collect()
+}
+
+fn events(
+    rng: &mut Rng,
+    workers: usize,
+    clouds: usize,
+    faults_end: Duration,
+    clock_sets: Vec<(Duration, Event)>,
+) -> Vec<(Duration, Event)> {
     let count = pick(rng, &[0, 0, 1, 2, 4, 8]);
     let mut events: Vec<(Duration, Event)> = (0..count)
         .map(|_| {
@@ -243,6 +282,7 @@ fn events(rng: &mut Rng, workers: usize, clouds: usize, faults_end: Duration) ->
             (up_to(rng, faults_end), event)
         })
         .collect();
+    events.extend(clock_sets);
     events.sort_by_key(|(at, _)| *at);
     events
 }
@@ -304,7 +344,7 @@ fn trouble(rng: &mut Rng) -> Answer {
         0..=2 => Answer::Failed,
         3 => Answer::Unreadable,
         4..=5 => Answer::Throttled { retry_after: None },
-        6 => Answer::Throttled { retry_after: Some(rng.u64(1..=4)) },
+        6 => Answer::Throttled { retry_after: Some(rng.u64(1..=MOST_RETRY_AFTER.as_secs())) },
         _ => Answer::ThrottledInside200,
     }
 }

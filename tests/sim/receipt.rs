@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use roomsweep::model::progress::Progress;
-use roomsweep::ports::broker::{BrokerError, Delivery, LaneKey, Message, Receipt, Settlement};
+use roomsweep::model::verdict::VerdictLabel;
+use roomsweep::policy::backoff;
+use roomsweep::policy::decide::RetryPolicy;
+use roomsweep::ports::broker::{BrokerError, Delivery, JobTime, LaneKey, Message, Receipt, Settlement};
 
 use super::conn::{Conn, attempts, came_free, job_id};
-use super::plan::SECOND;
+use super::plan::{MOST_RETRY_AFTER, SECOND};
 use super::world::World;
 
 pub struct SimReceipt {
@@ -66,7 +68,7 @@ impl SimReceipt {
         }
         let fate = match act {
             Act::Release => Fate::Done,
-            Act::Settle(_) | Act::Defer(_) | Act::Forward(_) => self.fate(),
+            Act::Settle(_) | Act::Defer(..) | Act::Forward(_) => self.fate(),
         };
         world.note(format_args!("{} {verb}: {fate:?}", self.job));
         let notice = world.up_to(world.plan.notice);
@@ -110,9 +112,19 @@ impl SimReceipt {
     }
 }
 
+/// No job is left alone for longer, whatever clocks show: what its last attempt asks for, or until a copy of it has ended.
+fn longest_wait(progress: &Progress) -> Duration {
+    let decided = match progress.last().map(|record| record.verdict) {
+        Some(VerdictLabel::Transient) => backoff::interval(&RetryPolicy::default(), progress.transient),
+        Some(VerdictLabel::Throttled) => MOST_RETRY_AFTER,
+        Some(_) | None => Duration::ZERO,
+    };
+    decided.max(SECOND)
+}
+
 enum Act<'a> {
     Settle(&'a Settlement),
-    Defer(&'a LaneKey),
+    Defer(&'a LaneKey, JobTime),
     Forward(&'a LaneKey),
     Release,
 }
@@ -120,11 +132,8 @@ enum Act<'a> {
 impl Act<'_> {
     async fn on(self, world: &World, mut delivery: Delivery, message: Message) -> Result<(), BrokerError> {
         let tried = (job_id(&message), attempts(&message));
-        let due = message.progress.as_ref().and_then(|progress| progress.due);
-        let waits =
-            due.map_or(Duration::ZERO, |due| due.duration_since(world.clock.now()).try_into().unwrap_or_default());
         let now = world.now();
-        let wait = |lane: &LaneKey| {
+        let wait = |lane: &LaneKey, waits: Duration| {
             if tried.1 > 0 {
                 world.state().tried.push((lane.clone(), tried.0.clone(), tried.1, now + waits));
             }
@@ -132,13 +141,16 @@ impl Act<'_> {
         delivery.message = message;
         match self {
             Act::Settle(settlement) => delivery.settle(settlement).await,
-            Act::Defer(lane) => {
-                wait(lane);
+            Act::Defer(lane, time) => {
                 let progress: Progress = delivery.message.progress.take().expect("a deferred job has progress");
-                delivery.defer(lane, progress, world.clock.now()).await
+                if progress.wait() > longest_wait(&progress) {
+                    world.fault(format!("{} is deferred by {:?}", job_id(&delivery.message), progress.wait()));
+                }
+                wait(lane, progress.wait().max(time.left()));
+                delivery.defer(lane, progress, time).await
             }
             Act::Forward(lane) => {
-                wait(lane);
+                wait(lane, Duration::ZERO);
                 delivery.forward(lane).await
             }
             Act::Release => delivery.release().await,
@@ -152,8 +164,8 @@ impl Receipt for SimReceipt {
         self.end(settlement.result.outcome.as_str(), message, Act::Settle(settlement)).await
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, _now: Timestamp) -> Result<(), BrokerError> {
-        self.end("defer", message, Act::Defer(lane)).await
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        self.end("defer", message, Act::Defer(lane, time)).await
     }
 
     async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {

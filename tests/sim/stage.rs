@@ -19,7 +19,7 @@ use roomsweep::pipeline::books::{self, Books, Repeats};
 use roomsweep::pipeline::gate::Gate;
 use roomsweep::pipeline::stop;
 use roomsweep::ports::broker::{Broker, LaneKey};
-use roomsweep::ports::clock::Clock;
+use roomsweep::ports::clock::{Clock, WallOffset};
 use roomsweep::ports::ledger::Ledger;
 use roomsweep::ports::meter::{Exposition, Meter};
 use roomsweep::ports::readiness::Readiness;
@@ -41,6 +41,8 @@ pub const KEEP: Duration = Duration::from_secs(24 * 3600);
 /// One worker with one provider, whose requests are noted when they are written.
 pub struct Stage {
     pub clock: Clock,
+    /// How the wall clock is set.
+    pub wall: WallOffset,
     pub queue: MemoryQueue,
     pub ledger: MemoryLedger,
     pub slow: Arc<SlowLedger>,
@@ -102,7 +104,8 @@ impl Stage {
     }
 
     pub fn new() -> Self {
-        let clock = Clock::starting_at(start());
+        let wall = WallOffset::default();
+        let clock = Clock::set_by(start(), wall.clone());
         let queue = MemoryQueue::new(vec![volc()], clock.clone());
         queue.keep_outcomes();
         let ledger = MemoryLedger::default();
@@ -118,6 +121,7 @@ impl Stage {
             meter: Meter::new("sim"),
             stopper: Mutex::default(),
             clock,
+            wall,
             queue,
             ledger,
         }

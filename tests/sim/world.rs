@@ -11,7 +11,7 @@ use roomsweep::adapters::memory::MemoryQueue;
 use roomsweep::adapters::memory_ledger::MemoryLedger;
 use roomsweep::model::ids::ProviderName;
 use roomsweep::ports::broker::LaneKey;
-use roomsweep::ports::clock::Clock;
+use roomsweep::ports::clock::{Clock, WallOffset};
 
 use tokio::sync::Notify;
 
@@ -36,6 +36,8 @@ pub struct World {
     pub clock: Clock,
     pub queue: MemoryQueue,
     pub ledger: MemoryLedger,
+    /// How the wall clock of each worker's host is set.
+    pub offsets: Vec<WallOffset>,
     /// A lead was lost.
     pub leads_changed: Arc<Notify>,
     notes: Notes,
@@ -122,6 +124,7 @@ impl World {
         Arc::new(Self {
             queue,
             ledger: MemoryLedger::default(),
+            offsets: (0..plan.workers).map(|_| WallOffset::default()).collect(),
             plan,
             clock,
             leads_changed: Arc::default(),

@@ -1,13 +1,14 @@
 //! Between AMQP properties and a [`Message`].
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use super::topology::RUNGS;
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Outcome};
-use crate::ports::broker::{Message, QueueEnding};
+use crate::ports::broker::{JobTime, Message, QueueEnding};
 
 /// Carries a job's progress between attempts.
 const PROGRESS: &str = "x-roomsweep-progress";
@@ -234,23 +235,34 @@ fn encode(mut progress: Progress) -> String {
     }
 }
 
-/// Where on the wait ladder a job that is due at `due` goes next.
+/// Where on the wait ladder a job goes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hop {
-    /// It is due.
+    /// Nothing is left to wait for.
     Now,
     /// The largest rung that is not too long, in milliseconds; the smallest one for what is left at the end.
     Wait(u32),
 }
 
-/// Decides the next hop.
-pub fn hop(due: Option<Timestamp>, now: Timestamp) -> Hop {
-    let left = due.map_or(0, |due| due.as_millisecond() - now.as_millisecond());
-    if left <= 0 {
+/// Decides the next hop of a job that has `left` to wait.
+pub fn hop(left: Duration) -> Hop {
+    if left.is_zero() {
         return Hop::Now;
     }
-    let fits = RUNGS.iter().rev().find(|&&rung| i64::from(rung) <= left);
+    let fits = RUNGS.iter().rev().find(|&&rung| Duration::from_millis(rung.into()) <= left);
     Hop::Wait(fits.copied().unwrap_or(RUNGS[0]))
+}
+
+/// The next hop of a job, and how long it waits from now on. Its progress is left with what is to come after that hop: the
+/// rung is ridden whatever clocks show meanwhile, while the job's own time is looked at again by the clock of whoever gets
+/// it then.
+pub fn step(progress: &mut Progress, time: JobTime) -> (Hop, Duration) {
+    let left = progress.wait().max(time.left());
+    let hop = hop(left);
+    if let Hop::Wait(rung) = hop {
+        progress.wait_ms = progress.wait_ms.saturating_sub(rung.into());
+    }
+    (hop, left)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Whatever a producer writes beside its job: it harms nobody, and what travels on is bounded and clean.
 
+use jiff::Timestamp;
 use lapin::types::{ByteArray, DecimalValue};
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::decode::Readable;
 use crate::model::ids::JobId;
-use crate::model::progress::MAX_LOG;
+use crate::model::progress::{MAX_LOG, MAX_WAIT_MS};
 use crate::model::result::{Ending, Outcome};
 
 /// RabbitMQ closes a connection that sends a larger head; a frame holds 128 KiB.
@@ -64,12 +65,13 @@ fn table(value: impl Strategy<Value = AMQPValue>) -> impl Strategy<Value = Field
 fn progress() -> impl Strategy<Value = String> {
     let record = r#"{"at":"2026-01-31T18:00:00Z","verdict":"transient","http_status":500,"request_id":"q","error":{"code":"C","message":"M"},"duration_ms":1}"#;
     let run = prop_oneof![Just("1".to_owned()), any::<i64>().prop_map(|run| run.to_string())];
-    let due = prop_oneof![Just(String::new()), Just(r#","due":"9999-12-30T22:00:00Z""#.to_owned()), "[ -~]{0,20}"];
-    (run, 0_usize..120, 0_usize..2_000, due).prop_map(move |(run, many, long, due)| {
+    let wait =
+        prop_oneof![Just(String::new()), any::<u64>().prop_map(|ms| format!(r#","wait_ms":{ms}"#)), "[ -~]{0,20}"];
+    (run, 0_usize..120, 0_usize..2_000, wait).prop_map(move |(run, many, long, wait)| {
         let record = record.replace('M', &"m".repeat(long));
         let log = vec![record; many].join(",");
         format!(
-            r#"{{"received_at":"2026-01-31T18:00:00Z","run":{run},"attempts":4294967295,"transient":0,"log":[{log}],"omitted":4294967295{due}}}"#
+            r#"{{"received_at":"2026-01-31T18:00:00Z","run":{run},"attempts":4294967295,"transient":0,"log":[{log}],"omitted":4294967295{wait}}}"#
         )
     })
 }
@@ -120,15 +122,49 @@ fn check_travelling(properties: &BasicProperties) {
     assert!(size <= MOST, "{size} bytes of headers");
 }
 
+/// What a wall clock shows.
+fn moment() -> impl Strategy<Value = Timestamp> {
+    let any =
+        (Timestamp::MIN.as_second()..=Timestamp::MAX.as_second()).prop_map(|s| Timestamp::from_second(s).unwrap());
+    prop_oneof![Just(Timestamp::MIN), Just(Timestamp::MAX), Just(Timestamp::UNIX_EPOCH), any]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_wait_is_the_same_whatever_clocks_show(
+        wait in 0..=MAX_WAIT_MS, clocks in prop::collection::vec(moment(), 1..9)
+    ) {
+        let mut clocks = clocks.iter().cycle();
+        let mut progress = Progress { wait_ms: wait, ..Progress::received(Timestamp::UNIX_EPOCH) };
+        let mut ridden = 0;
+        // Each rung is handed out by another replica.
+        while let (Hop::Wait(rung), left) = step(&mut progress, JobTime { not_before: None, now: *clocks.next().unwrap() }) {
+            prop_assert_eq!(left, Duration::from_millis(wait - ridden));
+            ridden += u64::from(rung);
+            if ridden < wait {
+                prop_assert_eq!(progress.wait_ms, wait - ridden);
+            }
+        }
+        prop_assert!(ridden >= wait && ridden < wait + 500, "{} of {} ms", ridden, wait);
+    }
+
+    #[test]
+    fn no_job_is_handed_on_before_its_own_time_by_the_clock_of_whoever_has_it(
+        wait in 0..=MAX_WAIT_MS, not_before in moment(), now in moment()
+    ) {
+        let mut progress = Progress { wait_ms: wait, ..Progress::received(Timestamp::UNIX_EPOCH) };
+        let (hop, left) = step(&mut progress, JobTime { not_before: Some(not_before), now });
+        prop_assert_eq!(hop == Hop::Now, wait == 0 && not_before <= now);
+        prop_assert!(left >= Duration::from_millis(wait));
+    }
 
     #[test]
     fn whatever_comes_beside_a_job_travels_on_bounded_and_clean(original in properties()) {
         let message = read(Vec::new(), &original, "dismiss");
         if let Some(progress) = &message.progress {
-            prop_assert!(progress.log.len() <= MAX_LOG && progress.run >= 1);
-            let _ = hop(progress.due, Timestamp::UNIX_EPOCH);
+            prop_assert!(progress.log.len() <= MAX_LOG && progress.run >= 1 && progress.wait_ms <= MAX_WAIT_MS);
         }
 
         let next = onward(&original, &message);
@@ -137,7 +173,7 @@ proptest! {
         again.ended = message.ended;
         let (kept, came) = (again.progress.take(), message.progress.clone());
         // Too long a log loses its oldest entries on the way, but none uncounted.
-        let count = |progress: &Progress| (progress.attempts, progress.run, progress.due);
+        let count = |progress: &Progress| (progress.attempts, progress.run, progress.wait_ms);
         prop_assert_eq!(kept.as_ref().map(count), came.as_ref().map(count));
         again.progress = came;
         // A trace that did not fit beside the other headers stays behind.

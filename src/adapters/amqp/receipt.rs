@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties, Channel};
 
@@ -12,7 +11,8 @@ use super::copies::Copies;
 use super::message::{self, Hop};
 use super::publish::{Publisher, Routing};
 use super::topology::{Names, RUNGS, ResultsQueue};
-use crate::ports::broker::{BrokerError, LaneKey, Message, Receipt, Settlement};
+use crate::model::progress::Progress;
+use crate::ports::broker::{BrokerError, JobTime, LaneKey, Message, Receipt, Settlement};
 use crate::ports::crash::{self, Point};
 
 /// What every receipt of a connection shares.
@@ -100,12 +100,11 @@ impl Receipt for AmqpReceipt {
         self.let_go(stored).await
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError> {
-        let progress = message.progress.as_ref();
-        let due = progress.and_then(|progress| progress.due);
-        let hop = message::hop(due, now);
-        let last_hop = due.is_none_or(|due| due.as_millisecond() - now.as_millisecond() <= i64::from(RUNGS[0]));
-        let first_send = progress.is_none_or(|progress| progress.attempts == 0);
+    async fn defer(self: Box<Self>, mut message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        let progress = message.progress.get_or_insert_with(|| Progress::received(time.now));
+        let (hop, left) = message::step(progress, time);
+        let last_hop = left <= Duration::from_millis(RUNGS[0].into());
+        let first_send = progress.attempts == 0;
         // A job that was tried, or must ride on, comes back where it is read first; a new one joins its lane's end.
         let key = if first_send && last_hop { lane.to_string() } else { format!("{lane}.retry") };
         let exchange = match hop {

@@ -39,6 +39,8 @@ pub struct AmqpSource {
     desk: Arc<Desk>,
     namespace: String,
     lines: Vec<Line>,
+    /// When it was last seen what has arrived.
+    looked: Instant,
     failed: Option<BrokerError>,
 }
 
@@ -59,15 +61,17 @@ impl AmqpSource {
             let consumer = channel.basic_consume(tap.queue.into(), "".into(), options, FieldTable::default()).await?;
             lines.push(Line { channel, consumer, lane: tap.lane, held: VecDeque::new() });
         }
-        Ok(Self { desk, namespace: namespace.to_owned(), lines, failed: None })
+        Ok(Self { desk, namespace: namespace.to_owned(), lines, looked: Instant::now(), failed: None })
     }
 
-    /// Takes in what has arrived without waiting.
+    /// Takes in what has arrived without waiting. It may have been there since the last look: so it counts as at hand since
+    /// then, for nothing may wait longer than it was to.
     fn gather(&mut self) {
+        let since = std::mem::replace(&mut self.looked, Instant::now());
         for line in &mut self.lines {
             while let Some(next) = line.consumer.next().now_or_never() {
                 match arrived(next) {
-                    Ok(delivery) => line.held.push_back((Instant::now(), delivery)),
+                    Ok(delivery) => line.held.push_back((since, delivery)),
                     Err(error) => {
                         self.failed = Some(error);
                         break;
@@ -86,8 +90,15 @@ pub fn arrived(next: Option<lapin::Result<lapin::message::Delivery>>) -> Result<
     }
 }
 
-fn hand_over(desk: &Arc<Desk>, namespace: &str, line: &Line, delivery: lapin::message::Delivery) -> Delivery {
-    let message = message::read(delivery.data, &delivery.properties, namespace);
+/// What was at hand for a while has waited for so long.
+fn hand_over(
+    desk: &Arc<Desk>,
+    namespace: &str,
+    line: &Line,
+    (since, delivery): (Instant, lapin::message::Delivery),
+) -> Delivery {
+    let mut message = message::read(delivery.data, &delivery.properties, namespace);
+    message.progress = message.progress.map(|progress| progress.after(since.elapsed()));
     let receipt = AmqpReceipt {
         desk: desk.clone(),
         acker: delivery.acker,
@@ -109,8 +120,9 @@ impl JobSource for AmqpSource {
                 return Err(error);
             }
             let (next, index, _) = select_all(self.lines.iter_mut().map(|line| line.consumer.next())).await;
+            self.looked = Instant::now();
             match arrived(next) {
-                Ok(delivery) => self.lines[index].held.push_back((Instant::now(), delivery)),
+                Ok(delivery) => self.lines[index].held.push_back((self.looked, delivery)),
                 Err(error) => self.failed = Some(error),
             }
         }
@@ -119,15 +131,15 @@ impl JobSource for AmqpSource {
     fn best(&mut self) -> Option<Delivery> {
         self.gather();
         let line = self.lines.iter_mut().find(|line| !line.held.is_empty())?;
-        let (_, delivery) = line.held.pop_front()?;
-        Some(hand_over(&self.desk, &self.namespace, line, delivery))
+        let held = line.held.pop_front()?;
+        Some(hand_over(&self.desk, &self.namespace, line, held))
     }
 
     fn spare(&mut self) -> Option<Delivery> {
         self.gather();
         let line = self.lines.iter_mut().rfind(|line| !line.held.is_empty())?;
-        let (_, delivery) = line.held.pop_front()?;
-        Some(hand_over(&self.desk, &self.namespace, line, delivery))
+        let held = line.held.pop_front()?;
+        Some(hand_over(&self.desk, &self.namespace, line, held))
     }
 
     fn look(&mut self, see: &mut See<'_>) {
@@ -149,8 +161,8 @@ impl JobSource for AmqpSource {
         self.gather();
         for index in 0..self.lines.len() {
             while self.lines[index].held.front().is_some_and(|(since, _)| since.elapsed() >= age) {
-                let Some((_, delivery)) = self.lines[index].held.pop_front() else { break };
-                hand_over(&self.desk, &self.namespace, &self.lines[index], delivery).release().await?;
+                let Some(held) = self.lines[index].held.pop_front() else { break };
+                hand_over(&self.desk, &self.namespace, &self.lines[index], held).release().await?;
             }
         }
         Ok(())

@@ -93,7 +93,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn deferred(&self) -> Result<u64, BrokerError> {
-        let now = self.store.clock.now();
+        let now = self.store.clock.elapsed();
         Ok(self.store.state().jobs.values().filter(|job| !job.is_due(now)).count() as u64)
     }
 

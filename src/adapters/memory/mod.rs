@@ -6,10 +6,10 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -18,7 +18,8 @@ pub use self::broker::MemoryBroker;
 use self::outcomes::Waiting;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
-use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message, QueueEnding, Receipt, Settlement};
+use crate::model::progress::Progress;
+use crate::ports::broker::{BrokerError, Delivery, JobTime, LaneKey, Message, QueueEnding, Receipt, Settlement};
 use crate::ports::clock::Clock;
 
 /// The rows in which jobs are served: lane, and whether they were tried before.
@@ -53,6 +54,8 @@ struct Stored {
     /// None in the intake.
     lane: Option<LaneKey>,
     message: Message,
+    /// By the clock's `elapsed`.
+    due: Duration,
 }
 
 impl MemoryQueue {
@@ -99,7 +102,7 @@ impl MemoryQueue {
 
     /// Puts a job in with all that travels beside it.
     pub fn put_message(&self, lane: Option<LaneKey>, message: Message) {
-        self.0.add(Stored { lane, message });
+        self.0.add(Stored { lane, message, due: Duration::ZERO });
     }
 
     /// How many jobs are not settled, those in hand included.
@@ -140,7 +143,7 @@ impl Store {
 
     /// What may be taken now, in the order of its coming.
     fn free(&self, state: &State, wanted: impl Fn(&Stored) -> bool) -> Vec<u64> {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let free =
             state.jobs.iter().filter(|(seq, job)| wanted(job) && job.is_due(now) && !state.in_hand.contains(seq));
         free.map(|(seq, _)| *seq).collect()
@@ -148,18 +151,17 @@ impl Store {
 
     /// Resolves when the next of the waiting jobs comes due; news may change which that is.
     async fn next_due(&self) {
-        let now = self.clock.now();
-        let dues = |state: &State| state.jobs.values().filter_map(Stored::due).filter(|due| *due > now).min();
-        let next = dues(&self.state());
+        let now = self.clock.elapsed();
+        let next = self.state().jobs.values().map(|job| job.due).filter(|due| *due > now).min();
         match next {
-            Some(due) => tokio::time::sleep(due.duration_since(now).unsigned_abs()).await,
+            Some(due) => self.clock.sleep_until(due).await,
             None => std::future::pending().await,
         }
     }
 
     /// Takes what may be taken now, as long as `wants` it, in the order of its coming.
     fn take(self: &Arc<Self>, mut wants: impl FnMut(&Stored) -> bool) -> Vec<Taken> {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let state = &mut *self.state();
         let mut taken = Vec::new();
         for (seq, job) in &state.jobs {
@@ -174,12 +176,8 @@ impl Store {
 }
 
 impl Stored {
-    fn due(&self) -> Option<Timestamp> {
-        self.message.progress.as_ref()?.due
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.due().is_none_or(|due| due <= now)
+    fn is_due(&self, now: Duration) -> bool {
+        self.due <= now
     }
 
     fn was_tried(&self) -> bool {
@@ -235,15 +233,18 @@ impl Receipt for Hold {
         Ok(())
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, _now: Timestamp) -> Result<(), BrokerError> {
+    /// As on a wait ladder with a rung for every wait: the job's own time is taken by the clock of whoever defers it.
+    async fn defer(self: Box<Self>, mut message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        let wait = message.progress.as_ref().map_or(Duration::ZERO, Progress::wait).max(time.left());
+        message.progress = message.progress.map(|progress| progress.after(wait));
         self.store.state().jobs.remove(&self.seq);
-        self.store.add(Stored { lane: Some(lane.clone()), message });
+        self.store.add(Stored { lane: Some(lane.clone()), message, due: self.store.clock.elapsed() + wait });
         Ok(())
     }
 
     async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
         self.store.state().jobs.remove(&self.seq);
-        self.store.add(Stored { lane: Some(lane.clone()), message });
+        self.store.add(Stored { lane: Some(lane.clone()), message, due: Duration::ZERO });
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! What may be done to a job in hand.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::fault::broker;
-use super::row::{AT_ONCE, Rank, milliseconds, number, turn};
+use super::row::{AT_ONCE, NO_WAIT, Rank, milliseconds, number, rest, turn, whole};
+use crate::model::progress::Progress;
 use crate::model::result::DismissResult;
-use crate::ports::broker::{BrokerError, LaneKey, Message, ProviderKnown, Settlement};
+use crate::ports::broker::{BrokerError, JobTime, LaneKey, Message, ProviderKnown, Settlement};
 
 pub enum Change {
     Settle(Box<Ended>),
@@ -19,6 +22,7 @@ pub struct Move {
     lane: LaneKey,
     progress: Option<String>,
     available_at: i64,
+    wait_ms: i64,
     rank: Option<i64>,
 }
 
@@ -44,22 +48,34 @@ impl Change {
         Ok(Change::Settle(Box::new(Ended { settlement: settlement.clone(), tag, json, dead })))
     }
 
-    pub fn defer(message: &Message, lane: &LaneKey, now: Timestamp) -> Result<Self, BrokerError> {
-        let due = message.progress.as_ref().and_then(|progress| progress.due);
-        let (available_at, rank) = turn(due, now);
-        Self::to(lane, message, available_at, Some(rank))
+    /// First what was decided is waited for, from `steady` on, and then the job's own time: so both are over in the end.
+    pub fn defer(mut message: Message, lane: &LaneKey, time: JobTime, steady: Timestamp) -> Result<Self, BrokerError> {
+        let wait = message.progress.as_ref().map_or(Duration::ZERO, Progress::wait);
+        if wait.is_zero() {
+            let (available_at, rank) = turn(time.not_before, time.now);
+            return Self::to(lane, &message, (available_at, NO_WAIT), Some(rank));
+        }
+        let (rest, rank) = rest(wait);
+        message.progress = message.progress.map(|progress| progress.after(rest));
+        let available_at = milliseconds(steady).saturating_add(whole(rest));
+        Self::to(lane, &message, (available_at, whole(rest)), Some(rank))
     }
 
     pub fn forward(message: &Message, lane: &LaneKey) -> Result<Self, BrokerError> {
-        Self::to(lane, message, AT_ONCE, None)
+        Self::to(lane, message, (AT_ONCE, NO_WAIT), None)
     }
 
     /// One that was tried keeps its rank, whatever is asked for.
-    fn to(lane: &LaneKey, message: &Message, available_at: i64, rank: Option<Rank>) -> Result<Self, BrokerError> {
+    fn to(
+        lane: &LaneKey,
+        message: &Message,
+        (available_at, wait_ms): (i64, i64),
+        rank: Option<Rank>,
+    ) -> Result<Self, BrokerError> {
         let was_tried = message.progress.as_ref().is_some_and(|progress| progress.attempts > 0);
         let progress = message.progress.as_ref().map(encode).transpose()?;
         let rank = if was_tried { Some(Rank::Retried) } else { rank };
-        Ok(Change::Move(Move { lane: lane.clone(), progress, available_at, rank: rank.map(Rank::number) }))
+        Ok(Change::Move(Move { lane: lane.clone(), progress, available_at, wait_ms, rank: rank.map(Rank::number) }))
     }
 
     /// What is to be kept of it in the ledger.
@@ -81,10 +97,10 @@ impl Change {
 
 impl Move {
     async fn write(&self, connection: &mut SqliteConnection, seq: i64) -> Result<(), BrokerError> {
-        let update = "UPDATE job SET provider = ?, lane = ?, available_at = ?, progress = coalesce(?, progress),
-            rank = coalesce(?, rank) WHERE seq = ?";
+        let update = "UPDATE job SET provider = ?, lane = ?, available_at = ?, wait_ms = ?,
+            progress = coalesce(?, progress), rank = coalesce(?, rank) WHERE seq = ?";
         let update = sqlx::query(update).bind(self.lane.provider.as_str()).bind(number(self.lane.lane));
-        let update = update.bind(self.available_at).bind(&self.progress).bind(self.rank).bind(seq);
+        let update = update.bind(self.available_at).bind(self.wait_ms).bind(&self.progress).bind(self.rank).bind(seq);
         update.execute(connection).await.map(drop).map_err(|error| broker(&error))
     }
 }

@@ -1,6 +1,7 @@
 //! Taking jobs into hand, and counting those that wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
@@ -12,6 +13,7 @@ use super::writer::Desk;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message};
+use crate::ports::clock::Clock;
 
 /// A job in hand.
 pub struct Taken {
@@ -33,13 +35,14 @@ impl Taken {
 
 type Row = (i64, String, Option<String>, Vec<u8>, Option<String>);
 
-/// Both halves follow the index: jobs without a time are in the order of their coming, the others in that of their time.
+/// Both halves follow the index: jobs without a time are in the order of their coming, the others in that of their time. What
+/// was deferred is told by another clock than a job's own time.
 const NEXT: &str = "SELECT seq, job_id, tag, body, progress FROM (
       SELECT * FROM (SELECT * FROM job WHERE provider = ?1 AND lane = ?2 AND rank = ?3 AND available_at = 0
         AND seq NOT IN (SELECT value FROM json_each(?5)) ORDER BY seq LIMIT ?6)
       UNION ALL
       SELECT * FROM (SELECT * FROM job WHERE provider = ?1 AND lane = ?2 AND rank = ?3
-        AND available_at > 0 AND available_at <= ?4
+        AND available_at > 0 AND available_at <= iif(wait_ms = 0, ?4, ?7)
         AND seq NOT IN (SELECT value FROM json_each(?5)) ORDER BY available_at, seq LIMIT ?6)
     ) ORDER BY seq LIMIT ?6";
 
@@ -53,7 +56,7 @@ pub async fn take(
     let mut connection = store.read().await?;
     let query = sqlx::query_as::<_, Row>(NEXT).bind(provider.as_str()).bind(number(lane)).bind(rank.number());
     let query = query.bind(store.clock.now().as_millisecond()).bind(store.in_hand());
-    let query = query.bind(i64::try_from(many).unwrap_or(i64::MAX));
+    let query = query.bind(i64::try_from(many).unwrap_or(i64::MAX)).bind(store.clock.steady().as_millisecond());
     let rows = query.fetch_all(&mut *connection).await.map_err(|error| broker(&error))?;
     Ok(rows.into_iter().filter_map(|row| read(store, row)).collect())
 }
@@ -72,28 +75,48 @@ fn read(store: &Arc<Store>, (seq, job_id, tag, body, progress): Row) -> Option<T
     Some(Taken { hold, message, tag })
 }
 
-/// When the next of a provider's jobs comes due, in milliseconds.
-pub async fn next_due(store: &Store, provider: &ProviderName) -> Result<Option<i64>, BrokerError> {
-    let next = "SELECT available_at FROM job WHERE provider = ? AND available_at > ? AND available_at > 0
+/// How long it is until the next of a provider's jobs comes due: by its own time, or because it was deferred until then.
+pub async fn next_due(store: &Store, provider: &ProviderName) -> Result<Option<Duration>, BrokerError> {
+    let by_wall =
+        "SELECT available_at FROM job WHERE provider = ? AND available_at > ? AND available_at > 0 AND wait_ms = 0
         ORDER BY available_at LIMIT 1";
-    let query = sqlx::query_scalar(next).bind(provider.as_str()).bind(store.clock.now().as_millisecond());
-    query.fetch_optional(&mut *store.read().await?).await.map_err(|error| broker(&error))
+    let by_steady = "SELECT available_at FROM job WHERE provider = ? AND available_at > ? AND wait_ms > 0
+        ORDER BY available_at LIMIT 1";
+    let mut connection = store.read().await?;
+    let mut next = None;
+    for (query, now) in [(by_wall, store.clock.now()), (by_steady, store.clock.steady())] {
+        let query = sqlx::query_scalar::<_, i64>(query).bind(provider.as_str()).bind(now.as_millisecond());
+        let due = query.fetch_optional(&mut *connection).await.map_err(|error| broker(&error))?;
+        let left = due.map(|due| i128::from(due) * 1_000_000 - now.as_nanosecond());
+        let left = left.map(|left| Duration::from_nanos(u64::try_from(left).unwrap_or_default()));
+        next = next.into_iter().chain(left).min();
+    }
+    Ok(next)
+}
+
+/// What a former sender deferred waits no longer from now on than was decided then: its clock may have been set since.
+pub async fn resume_waits(connection: &mut SqliteConnection, clock: &Clock) -> Result<(), sqlx::Error> {
+    let shorten = "UPDATE job SET available_at = ?1 + wait_ms WHERE wait_ms > 0 AND available_at > ?1 + wait_ms";
+    sqlx::query(shorten).bind(clock.steady().as_millisecond()).execute(connection).await.map(drop)
 }
 
 /// How many of a lane could be taken now.
 pub async fn waiting(store: &Store, lane: &LaneKey) -> Result<u64, BrokerError> {
-    let mut connection = store.read().await?;
-    let count = "SELECT count(*) FROM job WHERE provider = ? AND lane = ? AND available_at <= ?
-        AND seq NOT IN (SELECT value FROM json_each(?))";
+    let count =
+        "SELECT count(*) FROM job WHERE provider = ?1 AND lane = ?2 AND available_at <= iif(wait_ms = 0, ?3, ?4)
+        AND seq NOT IN (SELECT value FROM json_each(?5))";
     let query = sqlx::query_scalar::<_, i64>(count).bind(lane.provider.as_str()).bind(number(lane.lane));
-    let query = query.bind(store.clock.now().as_millisecond()).bind(store.in_hand());
-    query.fetch_one(&mut *connection).await.map(i64::unsigned_abs).map_err(|error| broker(&error))
+    let query = query.bind(store.clock.now().as_millisecond()).bind(store.clock.steady().as_millisecond());
+    let query = query.bind(store.in_hand());
+    query.fetch_one(&mut *store.read().await?).await.map(i64::unsigned_abs).map_err(|error| broker(&error))
 }
 
 /// How many of all jobs wait for their time.
 pub async fn deferred(store: &Store) -> Result<u64, BrokerError> {
-    let count = "SELECT count(*) FROM job WHERE available_at > ? AND available_at > 0";
+    let count = "SELECT (SELECT count(*) FROM job WHERE available_at > ?1 AND available_at > 0 AND wait_ms = 0)
+        + (SELECT count(*) FROM job WHERE available_at > ?2 AND wait_ms > 0)";
     let query = sqlx::query_scalar::<_, i64>(count).bind(store.clock.now().as_millisecond());
+    let query = query.bind(store.clock.steady().as_millisecond());
     query.fetch_one(&mut *store.read().await?).await.map(i64::unsigned_abs).map_err(|error| broker(&error))
 }
 

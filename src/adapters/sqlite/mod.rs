@@ -44,9 +44,13 @@ pub struct SqliteQueue {
 }
 
 impl SqliteQueue {
-    /// Opens the file, or makes it. Jobs come due by `clock`.
+    /// Opens the file, or makes it. Jobs' own times are told by `clock`, and waits by what it shows if nobody sets it.
     pub async fn open(path: &Path, part: Part, clock: Clock) -> Result<Self, OpenError> {
-        let opened = open::open(path, part).await?;
+        let mut opened = open::open(path, part).await?;
+        if part == Part::Sender {
+            let resumed = fetch::resume_waits(&mut opened.write, &clock).await;
+            resumed.map_err(|error| open::explain(path, error))?;
+        }
         let store = Arc::new(Store::new(opened, clock));
         let desk = match part {
             Part::Sender => {

@@ -128,7 +128,8 @@ fn not_writable(path: &Path, error: &io::Error) -> OpenError {
     OpenError::NotWritable { path: path.to_owned(), reason: error.to_string() }
 }
 
-fn explain(path: &Path, error: sqlx::Error) -> OpenError {
+/// What an error of the file's means for whoever opens it.
+pub fn explain(path: &Path, error: sqlx::Error) -> OpenError {
     let (path, reason) = (path.to_owned(), error.to_string());
     match code(&error) {
         Code::NotWritable => OpenError::NotWritable { path, reason },
@@ -150,6 +151,7 @@ impl Schema {
         vec![
             step(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
             step(2, "ledger", include_str!("../../../migrations/sqlite/0002_ledger.sql")),
+            step(3, "waits", include_str!("../../../migrations/sqlite/0003_waits.sql")),
         ]
     }
 }

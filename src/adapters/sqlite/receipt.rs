@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::changes::Change;
 use super::store::Hold;
 use super::writer::{Desk, Request};
-use crate::ports::broker::{BrokerError, LaneKey, Message, Receipt, Settlement};
+use crate::ports::broker::{BrokerError, JobTime, LaneKey, Message, Receipt, Settlement};
 
 /// A disk that is full now will be so in a moment: a job that could not be written goes back after this long.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
@@ -42,8 +41,8 @@ impl Receipt for SqliteReceipt {
         ask(&self.desk, self.hold, change).await
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, now: Timestamp) -> Result<(), BrokerError> {
-        let change = Change::defer(&message, lane, now)?;
+    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        let change = Change::defer(message, lane, time, self.hold.clock().steady())?;
         ask(&self.desk, self.hold, change).await
     }
 

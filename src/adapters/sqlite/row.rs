@@ -1,11 +1,15 @@
 //! How the words of the queue stand in its tables.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::job::Lane;
 
 /// Available at once.
 pub const AT_ONCE: i64 = 0;
+/// How long a job was deferred that was not.
+pub const NO_WAIT: i64 = 0;
 
 /// No job is left alone for longer, as on the wait ladder of a broker: its batch may be cancelled meanwhile.
 const RUNG: SignedDuration = SignedDuration::from_secs(1024);
@@ -27,15 +31,22 @@ impl Rank {
     }
 }
 
-/// When a job that is due then and was not tried yet is handed out next, and with which rank: one that must wait on after that
-/// does not queue up behind a long backlog.
+/// When a job that waits for its own time and was not tried yet is handed out next, and with which rank: one that must wait on
+/// after that does not queue up behind a long backlog.
 pub fn turn(due: Option<Timestamp>, now: Timestamp) -> (i64, Rank) {
-    let look = now + RUNG;
+    let look = now.saturating_add(RUNG).unwrap_or(Timestamp::MAX);
     match due {
         None => (AT_ONCE, Rank::New),
         Some(due) if due <= look => (milliseconds(due), Rank::New),
         Some(_) => (milliseconds(look), Rank::Retried),
     }
+}
+
+/// For how long a job that is to wait so long is left alone now, and with which rank it is handed out
+/// then.
+pub fn rest(wait: Duration) -> (Duration, Rank) {
+    let rung = RUNG.unsigned_abs();
+    if wait <= rung { (wait, Rank::New) } else { (rung, Rank::Retried) }
 }
 
 /// In the order in which they are served.
@@ -54,6 +65,11 @@ pub fn number(lane: Lane) -> i64 {
 pub fn milliseconds(moment: Timestamp) -> i64 {
     let rounded = moment.as_millisecond();
     if moment.as_nanosecond() > i128::from(rounded) * 1_000_000 { rounded + 1 } else { rounded }
+}
+
+/// A wait in milliseconds.
+pub fn whole(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// As the ledger keeps a moment. What lies further off than three hundred years is kept as that.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -126,15 +125,9 @@ async fn feed(store: &Arc<Store>, shelf: &Shelf, provider: &ProviderName) -> Res
             error = store.ended() => return Err(error),
             _ = changes.changed() => {}
             () = shelf.low.notified() => {}
-            () = tokio::time::sleep(until(due, store.clock.now())) => {}
+            () = tokio::time::sleep(due.unwrap_or(NAP).min(NAP)) => {}
         }
     }
-}
-
-fn until(due: Option<i64>, now: Timestamp) -> Duration {
-    let Some(due) = due else { return NAP };
-    let wait = i128::from(due) * 1_000_000 - now.as_nanosecond();
-    Duration::from_nanos(u64::try_from(wait).unwrap_or_default()).min(NAP)
 }
 
 #[async_trait]
@@ -194,7 +187,9 @@ impl SqliteSource {
     fn first_of(&self, order: impl IntoIterator<Item = usize>) -> Option<Delivery> {
         let mut rows = self.shelf.rows();
         let row = order.into_iter().find(|row| !rows.jobs[*row].is_empty())?;
-        let (_, (_, taken)) = rows.jobs[row].pop_first()?;
+        let (_, (since, mut taken)) = rows.jobs[row].pop_first()?;
+        // What was at hand for a while has waited for so long.
+        taken.message.progress = taken.message.progress.map(|progress| progress.after(since.elapsed()));
         if rows.jobs[row].len() == self.shelf.size / 2 {
             self.shelf.low.notify_one();
         }

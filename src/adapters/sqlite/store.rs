@@ -118,6 +118,11 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// The clock of its file.
+    pub fn clock(&self) -> &Clock {
+        &self.store.clock
+    }
+
     /// The job is gone: nothing has become available.
     pub fn over(self) {
         locked(&self.store.hand).remove(&self.seq);

@@ -1,5 +1,6 @@
 //! What the file keeps to beside the contract of every queue.
 
+mod clocks;
 mod faults;
 mod first;
 mod waiting;
@@ -17,7 +18,7 @@ use crate::model::ids::{JobId, ProviderName};
 use crate::model::job::{DismissJob, Lane};
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Ending, Outcome};
-use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, ProviderKnown, Settlement};
+use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, JobTime, LaneKey, ProviderKnown, Settlement};
 use crate::ports::clock::Clock;
 
 const SOON: Duration = Duration::from_secs(20);

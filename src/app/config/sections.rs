@@ -9,17 +9,17 @@ use super::reader::{Section, from_variable};
 use super::secret::Fallback;
 use super::urls::LedgerUrl;
 use super::{Admin, KEEP, Ledger, Queue, Results, Shutdown};
+use crate::model::progress::MAX_WAIT_MS;
 use crate::policy::decide::RetryPolicy;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// As durations are shown: 365.25 days.
 const YEAR: Duration = Duration::from_secs(31_557_600);
 
 pub(super) fn retry(root: &mut Section<'_>) -> RetryPolicy {
     let default = RetryPolicy::default();
     let Some(mut section) = root.table("retry") else { return default };
-    let span = Duration::from_millis(1)..=DAY;
+    let span = Duration::from_millis(1)..=Duration::from_millis(MAX_WAIT_MS);
     let initial = section.duration("initial", span.clone()).unwrap_or(default.initial);
     let multiplier = section.number("multiplier", 1.0..=100.0).unwrap_or(default.multiplier);
     let max_given = section.has("max");

@@ -10,10 +10,10 @@ use roomsweep::model::job::Lane;
 use roomsweep::model::progress::{AttemptRecord, Progress};
 use roomsweep::model::result::{DismissResult, Ending, Outcome};
 use roomsweep::model::verdict::{Fault, VerdictLabel};
-use roomsweep::ports::broker::{Broker, Delivery, JobSource, LaneKey, ProviderKnown, Settlement};
+use roomsweep::ports::broker::{Broker, Delivery, JobSource, JobTime, LaneKey, ProviderKnown, Settlement};
 use roomsweep::ports::clock::Clock;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::House;
 use crate::edges_rig::SOON;
@@ -33,6 +33,11 @@ fn lane(lane: Lane) -> LaneKey {
 
 fn now() -> Timestamp {
     Clock::system().now()
+}
+
+/// Of a job that has no time of its own.
+fn at_any_time() -> JobTime {
+    JobTime { not_before: None, now: now() }
 }
 
 /// The next job of a source.
@@ -70,7 +75,7 @@ async fn waits(broker: &Arc<dyn Broker>, lane: &LaneKey, many: u64) {
     eventually(&what, SOON, || async { (broker.ready(lane).await.unwrap() == many).then_some(()) }).await;
 }
 
-fn tried(due: Option<Timestamp>) -> Progress {
+fn tried(wait: Duration) -> Progress {
     let mut progress = Progress::received(now());
     progress.note(AttemptRecord {
         at: now(),
@@ -80,8 +85,7 @@ fn tried(due: Option<Timestamp>) -> Progress {
         error: Some(Fault::new("InternalError", "why")),
         duration_ms: 31,
     });
-    progress.due = due;
-    progress
+    progress.waiting(wait)
 }
 
 fn settlement(delivery: &Delivery, outcome: Outcome) -> Settlement {
@@ -111,7 +115,7 @@ pub async fn retries_go_before_new_jobs_and_urgent_before_bulk(house: &impl Hous
     for which in [BULK, URGENT] {
         fill(house, &broker, &lane(which), &[&format!("tried-{which}")]).await;
         let delivery = take(&mut *lanes(&broker).await).await;
-        delivery.defer(&lane(which), tried(None), now()).await.unwrap();
+        delivery.defer(&lane(which), tried(Duration::ZERO), at_any_time()).await.unwrap();
         fill(house, &broker, &lane(which), &[&format!("new-{which}"), &format!("newer-{which}")]).await;
         // Its turn must not come while the other lane is filled.
         waits(&broker, &lane(which), 3).await;
@@ -133,26 +137,61 @@ pub async fn a_deferred_job_comes_back_when_it_is_due_with_its_progress(house: &
     let broker = house.open().await;
     fill(house, &broker, &lane(BULK), &["a"]).await;
     let mut source = lanes(&broker).await;
-    let due = now() + SignedDuration::from_millis(1300);
-    let progress = tried(Some(due));
-    take(&mut *source).await.defer(&lane(BULK), progress.clone(), now()).await.unwrap();
+    let (wait, deferred) = (Duration::from_millis(1300), Instant::now());
+    let progress = tried(wait);
+    take(&mut *source).await.defer(&lane(BULK), progress.clone(), at_any_time()).await.unwrap();
     eventually("one deferred", SOON, || async { (broker.deferred().await.unwrap() == 1).then_some(()) }).await;
 
-    // A queue may hand a job back early: whoever gets it defers it again, as the lane does.
-    let back = loop {
-        let delivery = take(&mut *source).await;
-        assert_eq!(
-            (delivery.origin.as_ref(), delivery.message.progress.as_ref()),
-            (Some(&lane(BULK)), Some(&progress))
-        );
-        if now() >= due {
-            break delivery;
-        }
-        delivery.defer(&lane(BULK), progress.clone(), now()).await.unwrap();
-    };
-    let late = now().duration_since(due);
-    assert!(late < SignedDuration::from_millis(1500), "{late:#} late");
+    let back = after_its_wait(&mut *source, &progress).await;
+    let late = deferred.elapsed().saturating_sub(wait);
+    assert!(deferred.elapsed() >= wait && late < Duration::from_millis(1500), "{late:?} late");
     assert_eq!((room(&back), back.message.message_id.as_deref()), ("a".to_owned(), Some("a")));
+}
+
+pub async fn a_deferred_job_waits_what_was_decided_however_clocks_are_set(house: &impl House) {
+    let (broker, wall) = (house.open().await, house.wall());
+    fill(house, &broker, &lane(BULK), &["a"]).await;
+    let mut source = lanes(&broker).await;
+    // Seconds ahead of the right time: when it is deferred, and while it waits.
+    for (then, meanwhile) in [(60, 0), (0, -3600), (0, 3600), (-3600, 3600)] {
+        let (wait, deferred) = (Duration::from_millis(1300), Instant::now());
+        let progress = tried(wait);
+        wall.offset.set(SignedDuration::from_secs(then));
+        let time = JobTime { not_before: None, now: wall.clock.now() };
+        take(&mut *source).await.defer(&lane(BULK), progress.clone(), time).await.unwrap();
+        wall.offset.set(SignedDuration::from_secs(meanwhile));
+        let back = after_its_wait(&mut *source, &progress).await;
+        assert!(deferred.elapsed() >= wait, "{:?} of {wait:?}", deferred.elapsed());
+        back.release().await.unwrap();
+    }
+}
+
+pub async fn what_is_at_hand_goes_on_waiting(house: &impl House) {
+    let broker = house.open().await;
+    fill(house, &broker, &lane(BULK), &["a"]).await;
+    let mut source = lanes(&broker).await;
+    let wait = Duration::from_millis(1700);
+    take(&mut *source).await.defer(&lane(BULK), tried(wait), at_any_time()).await.unwrap();
+    timeout(SOON, source.ready()).await.expect("a job").unwrap();
+    // The right to send may be long in coming.
+    tokio::time::sleep(wait).await;
+    assert_eq!(source.best().expect("a job").message.progress.expect("what is known of it").wait_ms, 0);
+}
+
+/// Takes a job each time it is handed out until nothing is left of its wait. A queue may hand it out before: whoever gets it
+/// then defers it again, as the lane does.
+async fn after_its_wait(source: &mut dyn JobSource, deferred: &Progress) -> Delivery {
+    loop {
+        let delivery = take(source).await;
+        let known = delivery.message.progress.clone().expect("what is known of it");
+        assert_eq!(known.clone().waiting(deferred.wait()), *deferred);
+        assert_eq!(delivery.origin.as_ref(), Some(&lane(BULK)));
+        if known.wait_ms == 0 {
+            return delivery;
+        }
+        assert!(known.wait_ms < deferred.wait_ms, "nothing of its wait is over");
+        delivery.defer(&lane(BULK), known, at_any_time()).await.unwrap();
+    }
 }
 
 pub async fn a_settled_job_has_its_result_and_is_gone(house: &impl House) {
@@ -233,7 +272,7 @@ pub async fn a_probe_takes_the_job_that_is_missed_least_and_no_other(house: &imp
     fill(house, &broker, &lane(URGENT), &["c"]).await;
     let pulled = broker.pull(&volcengine()).await.unwrap().expect("a job");
     assert_eq!((room(&pulled), &pulled.origin), ("a".to_owned(), &Some(lane(BULK))));
-    pulled.defer(&lane(BULK), tried(None), now()).await.unwrap();
+    pulled.defer(&lane(BULK), tried(Duration::ZERO), at_any_time()).await.unwrap();
     waits(&broker, &lane(BULK), 2).await;
 
     // One that is dropped comes back by itself: a probe may be given up.
@@ -267,14 +306,14 @@ pub async fn what_waits_is_counted_and_what_is_in_hand_is_not(house: &impl House
     waits(&broker, &lane(URGENT), 0).await;
     let pulled = broker.pull(&volcengine()).await.unwrap().expect("a job");
     waits(&broker, &lane(BULK), 2).await;
-    pulled.defer(&lane(BULK), tried(None), now()).await.unwrap();
+    pulled.defer(&lane(BULK), tried(Duration::ZERO), at_any_time()).await.unwrap();
     waits(&broker, &lane(BULK), 3).await;
 
     assert_eq!(broker.deferred().await.unwrap(), 0);
-    let far = now() + SignedDuration::from_secs(600);
+    let far = Duration::from_secs(600);
     for many in 1..=2 {
         let pulled = broker.pull(&volcengine()).await.unwrap().expect("a job");
-        pulled.defer(&lane(BULK), tried(Some(far)), now()).await.unwrap();
+        pulled.defer(&lane(BULK), tried(far), at_any_time()).await.unwrap();
         eventually("deferred", SOON, || async { (broker.deferred().await.unwrap() == many).then_some(()) }).await;
     }
     waits(&broker, &lane(BULK), 1).await;

@@ -64,9 +64,9 @@ async fn what_only_the_operator_can_mend_is_told_apart() {
     assert!(matches!(SqliteLedger::open(&folder.path()).await, Err(OpenError::Unusable(_))));
     std::fs::remove_file(folder.path()).unwrap();
     folder.open().await.close().await;
-    let later = "UPDATE _sqlx_migrations SET version = 7 WHERE version = 2";
+    let later = "UPDATE _sqlx_migrations SET version = 7 WHERE version = 3";
     sqlx::query(later).execute(&mut connect(&folder.path()).await.unwrap()).await.unwrap();
-    assert!(matches!(SqliteLedger::open(&folder.path()).await, Err(OpenError::Newer { found: 7, known: 2 })));
+    assert!(matches!(SqliteLedger::open(&folder.path()).await, Err(OpenError::Newer { found: 7, known: 3 })));
 }
 
 #[tokio::test]

@@ -43,10 +43,9 @@ async fn a_job_that_waits_long_is_handed_out_now_and_then_before_new_ones() {
     for _ in 0..2 {
         hand_out(&folder).await;
         let delivery = take(&mut *source).await;
-        let mut progress = Progress::received(before);
-        progress.due = Some(due);
         let before = now();
-        delivery.defer(&lane, progress, before).await.unwrap();
+        let time = JobTime { not_before: Some(due), now: before };
+        delivery.defer(&lane, Progress::received(before), time).await.unwrap();
         check(before).await;
     }
 }
@@ -62,8 +61,8 @@ async fn a_job_is_handed_out_when_it_is_due_if_that_is_soon_and_joins_the_new_on
     assert_eq!(next(&folder).await, (due, 1));
     hand_out(&folder).await;
     let delivery = take(&mut *lanes(&queue).await).await;
-    let mut progress = Progress::received(due);
-    progress.due = Some(due);
-    delivery.defer(&LaneKey { provider: volcengine(), lane: Lane::Bulk }, progress, now()).await.unwrap();
+    let time = JobTime { not_before: Some(due), now: now() };
+    let lane = LaneKey { provider: volcengine(), lane: Lane::Bulk };
+    delivery.defer(&lane, Progress::received(due), time).await.unwrap();
     assert_eq!(next(&folder).await, (due, 1));
 }
