@@ -17,6 +17,8 @@ pub struct Stamps {
 #[derive(Default)]
 struct Kept {
     token: Option<Token>,
+    /// Until when it is used, by the clock's `elapsed`.
+    token_until: Duration,
     /// The last fetch that failed, and when: whoever waited for it meanwhile takes its verdict, for a cloud locks a
     /// user whose wrong password is tried again and again.
     failed: Option<(Duration, Verdict)>,
@@ -25,18 +27,20 @@ struct Kept {
 impl Stamps {
     /// A stamp for a request that is signed now; the verdict says why there is none.
     pub async fn fresh(&self, account: &Account, terms: &Terms) -> Result<Stamp, Verdict> {
-        let now = account.common.clock.now();
         let Some(call) = terms.provider.token_call() else {
-            return Ok(Stamp { now, token: None });
+            return Ok(Stamp { now: account.common.clock.now(), token: None });
         };
         let asked = account.common.clock.elapsed();
         let mut kept = self.kept.lock().await;
         if let Some((_, verdict)) = kept.failed.as_ref().filter(|(at, _)| *at >= asked) {
             return Err(verdict.clone());
         }
-        if kept.token.as_ref().is_none_or(|token| token.refresh_at <= now) {
+        if kept.token.is_none() || kept.token_until <= account.common.clock.elapsed() {
             match fetch(account, terms, call).await {
-                Ok(token) => kept.token = Some(token),
+                Ok(token) => {
+                    kept.token_until = account.common.clock.elapsed().saturating_add(token.lifetime);
+                    kept.token = Some(token);
+                }
                 Err(verdict) => {
                     kept.failed = Some((account.common.clock.elapsed(), verdict.clone()));
                     return Err(verdict);

@@ -41,8 +41,8 @@ pub struct Stamp {
 #[derive(Debug, Clone)]
 pub struct Token {
     pub value: Secret,
-    /// From when on a new one should be fetched: some time before it expires.
-    pub refresh_at: Timestamp,
+    /// How long it is used from now on; then a new one is fetched, some time before it expires.
+    pub lifetime: Duration,
 }
 
 /// One request, complete and signed: to be sent byte for byte. Its headers are secrets.

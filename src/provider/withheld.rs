@@ -37,7 +37,7 @@ fn mask(mut text: String, secret: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use std::time::Duration;
 
     use super::*;
     use crate::model::verdict::MAX_MESSAGE;
@@ -55,7 +55,7 @@ mod tests {
             }),
             app_ids: Vec::new(),
         });
-        let token = Token { value: Secret::new("MIIThunter2"), refresh_at: Timestamp::UNIX_EPOCH };
+        let token = Token { value: Secret::new("MIIThunter2"), lifetime: Duration::ZERO };
         let verdict = withheld(Verdict::Rejected(Fault::new(code, message)), &huawei, Some(&token));
         verdict.fault().unwrap().clone()
     }

@@ -107,7 +107,7 @@ mod tests {
 
     fn stamp(token: Option<&str>) -> Stamp {
         let now: Timestamp = "2024-01-15T08:30:45Z".parse().unwrap();
-        Stamp { now, token: token.map(|value| Token { value: Secret::new(value), refresh_at: now }) }
+        Stamp { now, token: token.map(|value| Token { value: Secret::new(value), lifetime: std::time::Duration::MAX }) }
     }
 
     #[test]

@@ -55,16 +55,18 @@ pub(super) fn read(reply: &Reply, now: Timestamp) -> Result<Token, Verdict> {
     let value = value.filter(|value| !value.is_empty()).ok_or_else(|| unreadable("no X-Subject-Token"))?;
     let expires_at = body.pointer("/token/expires_at").and_then(|time| time.as_str()?.parse::<Timestamp>().ok());
     let expires_at = expires_at.ok_or_else(|| unreadable("no time in token.expires_at"))?;
-    let refresh_at = refresh_at(now, expires_at)
-        .ok_or_else(|| unreadable("the new token has already expired, by the clock of this machine"))?;
-    Ok(Token { value: Secret::new(value), refresh_at })
+    // Both moments are told by the provider's clock: ours may be set.
+    let issued_at = body.pointer("/token/issued_at").and_then(|time| time.as_str()?.parse::<Timestamp>().ok());
+    let lifetime = lifetime(issued_at.unwrap_or(now), expires_at)
+        .ok_or_else(|| unreadable("the new token has already expired"))?;
+    Ok(Token { value: Secret::new(value), lifetime })
 }
 
-/// A tenth of the lifetime before the end, at least [`MARGIN`], but never in the first half: a short-lived token would
+/// Until a tenth of its time before the end, at least [`MARGIN`], but never less than half of it: a short-lived token would
 /// otherwise be fetched anew for each request.
-fn refresh_at(now: Timestamp, expires_at: Timestamp) -> Option<Timestamp> {
-    let lifetime = Duration::try_from(expires_at.duration_since(now)).ok().filter(|left| !left.is_zero())?;
-    Some(expires_at - (lifetime / 10).max(MARGIN).min(lifetime / 2))
+fn lifetime(issued_at: Timestamp, expires_at: Timestamp) -> Option<Duration> {
+    let whole = Duration::try_from(expires_at.duration_since(issued_at)).ok().filter(|whole| !whole.is_zero())?;
+    Some(whole - (whole / 10).max(MARGIN).min(whole / 2))
 }
 
 fn refusal(reply: &Reply, body: &Value) -> Verdict {
@@ -111,8 +113,13 @@ mod tests {
     }
 
     fn issued(expires_at: &str) -> Result<Token, Verdict> {
+        issued_by(NOW, expires_at)
+    }
+
+    /// While our clock shows `now`.
+    fn issued_by(now: &str, expires_at: &str) -> Result<Token, Verdict> {
         let body = json!({ "token": { "expires_at": expires_at, "issued_at": NOW } }).to_string();
-        read(&reply(201, &[("X-Subject-Token", "MIIT")], body.as_bytes()), NOW.parse().unwrap())
+        read(&reply(201, &[("X-Subject-Token", "MIIT")], body.as_bytes()), now.parse().unwrap())
     }
 
     #[test]
@@ -138,11 +145,24 @@ mod tests {
         let check = |expires_at: &str, expected: &str| {
             let token = issued(expires_at).unwrap();
             assert_eq!(token.value.expose(), "MIIT");
-            assert_eq!(token.refresh_at, expected.parse().unwrap(), "{expires_at}");
+            let used_until = NOW.parse::<Timestamp>().unwrap() + token.lifetime;
+            assert_eq!(used_until, expected.parse().unwrap(), "{expires_at}");
         };
         check("2024-01-16T08:30:45.000000Z", "2024-01-16T06:06:45Z");
         check("2024-01-15T09:00:45Z", "2024-01-15T08:55:45Z");
         check("2024-01-15T08:32:45Z", "2024-01-15T08:31:45Z");
+    }
+
+    #[test]
+    fn a_token_lives_as_long_whatever_our_clock_shows() {
+        for now in ["1970-01-01T00:00:00Z", "2024-01-16T23:00:00Z", "2261-01-01T00:00:00Z"] {
+            let token = issued_by(now, "2024-01-16T08:30:45.000000Z").unwrap();
+            assert_eq!(token.lifetime, Duration::from_secs(24 * 3600 * 9 / 10), "{now}");
+        }
+        // Where only the end is told, ours is all there is.
+        let body = json!({ "token": { "expires_at": "2024-01-15T09:00:45Z" } }).to_string();
+        let token = read(&reply(201, &[("X-Subject-Token", "T")], body.as_bytes()), NOW.parse().unwrap()).unwrap();
+        assert_eq!(token.lifetime, Duration::from_secs(25 * 60));
     }
 
     #[test]

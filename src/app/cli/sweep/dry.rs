@@ -59,7 +59,7 @@ fn try_all(jobs: &[&DismissJob], account: &Account) -> Tried {
     let now = account.common.clock.now();
     // A token is fetched only to send.
     let terms = account.terms();
-    let token = terms.provider.token_call().map(|_| Token { value: Secret::new("dry-run"), refresh_at: now });
+    let token = terms.provider.token_call().map(|_| Token { value: Secret::new("dry-run"), lifetime: Duration::ZERO });
     let stamp = Stamp { now, token };
     for job in jobs {
         let call = terms.provider.admit(job).map_err(|fault| format!("{}: {}", fault.code, fault.message));
