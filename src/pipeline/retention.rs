@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::account::Common;
 use crate::ports::ledger::{Horizon, Ledger};
 
@@ -19,12 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// longer than results are kept: in a lane that is not consumed, or put in by a producer that never heard of it.
 const CANCELS: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Has forgotten what was settled longer than `keep` ago, for as long as the process lives.
+/// A clock that was set further ahead since the last round may be wrong, and what is forgotten does not come back.
+const LONGEST_JUMP: SignedDuration = SignedDuration::from_mins(1);
+
+/// Has forgotten what was settled longer than `keep` ago, for as long as the process lives. A round after the clock was set
+/// ahead is left out: so a wrong time that is put right within half an hour costs nothing.
 pub async fn run(ledger: &dyn Ledger, common: &Common, keep: Duration) -> Infallible {
     let mut pause = FIRST;
+    let mut set_by = common.clock.set_since();
     loop {
         tokio::time::sleep(pause.mul_f64(0.5 + (common.jitter)() / 2.0)).await;
         pause = ROUND;
+        let ahead = common.clock.set_since().saturating_sub(std::mem::replace(&mut set_by, common.clock.set_since()));
+        if ahead > LONGEST_JUMP {
+            tracing::warn!("the clock was set {ahead:#} ahead: no result is deleted until the next round");
+            continue;
+        }
         let forgotten = round(ledger, common, keep).await;
         if forgotten > 0 {
             tracing::info!(forgotten, "what was older than ledger.keep");

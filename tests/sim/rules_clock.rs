@@ -93,3 +93,32 @@ async fn a_jobs_own_times_are_told_by_the_wall_clock() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_for_a_while_has_nothing_forgotten() {
+    on_stage(async |stage| {
+        stage.start(Repeats::Sent);
+        stage.put(ids("j", 3));
+        pass(10).await;
+        set(stage, 10 * 365 * 86400);
+        // A minute after the start, and then once an hour.
+        pass(120).await;
+        set(stage, 0);
+        pass(3700).await;
+        assert_eq!(stage.recorded().await.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_stays_as_it_was_set_is_believed_in_the_end() {
+    on_stage(async |stage| {
+        stage.start(Repeats::Sent);
+        stage.put(ids("j", 3));
+        pass(10).await;
+        set(stage, 10 * 365 * 86400);
+        pass(3700).await;
+        assert_eq!(stage.recorded().await, []);
+    })
+    .await;
+}
