@@ -37,6 +37,8 @@ pub fn turn(due: Option<Timestamp>, now: Timestamp) -> (i64, Rank) {
     let look = now.saturating_add(RUNG).unwrap_or(Timestamp::MAX);
     match due {
         None => (AT_ONCE, Rank::New),
+        // It may lie before the first moment that the table holds.
+        Some(due) if due <= now => (AT_ONCE, Rank::New),
         Some(due) if due <= look => (milliseconds(due), Rank::New),
         Some(_) => (milliseconds(look), Rank::Retried),
     }

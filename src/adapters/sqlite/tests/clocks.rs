@@ -84,6 +84,16 @@ async fn a_jobs_own_time_is_told_by_the_wall_clock() {
 }
 
 #[tokio::test]
+async fn a_jobs_own_time_may_lie_as_far_back_as_a_moment_can() {
+    let folder = Folder::new();
+    let queue = open_by(&folder, &clock(&WallOffset::default())).await;
+    let mut early = job("early");
+    early.not_before = Some(Timestamp::MIN);
+    queue.enqueue(&[early], None).await.unwrap();
+    assert_eq!(id(&take(&mut *lanes(&queue).await).await), "id-early");
+}
+
+#[tokio::test]
 async fn what_is_deferred_is_counted_by_the_clock_that_it_waits_by() {
     let folder = Folder::new();
     let offset = WallOffset::default();
