@@ -141,3 +141,21 @@ fn new_id(common: &Common) -> JobId {
     let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos));
     JobId::parse(id.to_string()).expect("a UUID is a job ID")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::broker::QueueLimit;
+
+    #[test]
+    fn a_limit_of_a_queue_ends_no_job() {
+        let check = |ended: QueueEnding, expected: Option<Outcome>| {
+            assert_eq!(ending(&ended).map(|(outcome, _)| outcome), expected, "{ended:?}");
+        };
+        check(QueueEnding::DeliveryLimit, Some(Outcome::Exhausted));
+        check(QueueEnding::Expiration, Some(Outcome::Expired));
+        for limit in [QueueLimit::Time, QueueLimit::Length] {
+            check(QueueEnding::Evicted { queue: "dismiss.jobs".to_owned(), limit }, None);
+        }
+    }
+}

@@ -22,6 +22,8 @@ use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
 pub struct Tap {
     pub queue: String,
     pub lane: Option<LaneKey>,
+    /// So many of them may be in hand.
+    pub prefetch: u16,
 }
 
 struct Line {
@@ -45,18 +47,17 @@ pub struct AmqpSource {
 }
 
 impl AmqpSource {
-    /// Starts consuming `taps`, best first, with up to `prefetch` deliveries in hand from each.
+    /// Starts consuming `taps`, best first.
     pub async fn open(
         connection: &Connection,
         desk: Arc<Desk>,
         namespace: &str,
         taps: Vec<Tap>,
-        prefetch: u16,
     ) -> Result<Self, lapin::Error> {
         let mut lines = Vec::new();
         for tap in taps {
             let channel = connection.create_channel().await?;
-            channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+            channel.basic_qos(tap.prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
             let consumer =
                 channel.basic_consume(tap.queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
