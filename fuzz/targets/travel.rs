@@ -17,7 +17,7 @@ const STRIPPED: [&str; 7] =
     ["CC", "BCC", "x-death", "x-first-death-reason", "x-delivery-count", "x-opt-rabbitmq-received-time", "x-last-death-queue"];
 
 pub fn check(properties: &BasicProperties) {
-    let message = read(b"{}".to_vec(), properties, "dismiss");
+    let message = read(b"{}".to_vec(), &properties.clone().into(), "dismiss");
     if let Some(progress) = &message.progress {
         assert!(progress.log.len() <= MAX_LOG && progress.run >= 1, "{progress:?}");
         for fault in progress.log.iter().filter_map(|record| record.error.as_ref()) {
@@ -30,9 +30,9 @@ pub fn check(properties: &BasicProperties) {
 
     let next = onward(properties, &message);
     travels(&next);
-    let mut again = read(b"{}".to_vec(), &next, "dismiss");
+    let mut again = read(b"{}".to_vec(), &next.into(), "dismiss");
     // Why a queue gave up on it does not travel on.
-    again.ended = message.ended;
+    again.ended = message.ended.clone();
     assert_eq!(again, message);
 
     let now = Timestamp::UNIX_EPOCH;
@@ -40,7 +40,7 @@ pub fn check(properties: &BasicProperties) {
     let job_id = JobId::parse("j").expect("a job ID");
     let progress = message.progress.clone().unwrap_or_else(|| Progress::received(now));
     let settled = DismissResult::of_readable(job_id, Readable::default(), progress, ending, now, "worker");
-    travels(&dead(properties, &message, &settled));
+    travels(&dead(&properties.clone().into(), &message, &settled));
     travels(&result(&message, &settled));
     assert!(serde_json::to_vec(&settled).expect("a result can be written").len() < 256 * 1024);
 }

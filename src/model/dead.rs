@@ -33,6 +33,8 @@ pub struct DeadLetter {
     pub last_run: Option<Progress>,
     /// All else that lay beside the body.
     pub properties: Value,
+    /// What of it could not be read, and why.
+    pub unreadable: Option<String>,
 }
 
 /// What a list shows of a dead letter.
@@ -92,8 +94,11 @@ impl DeadLetter {
     }
 
     /// As the first attempt of its next run, which is received now: what it waited as a dead letter is no time of ours.
-    /// What is no job cannot become one, for its body is never rewritten.
+    /// What is no job cannot become one, for nothing of it is ever rewritten.
     pub fn redrive(&self, now: Timestamp) -> Result<Redrive, Invalid> {
+        if let Some(fault) = &self.unreadable {
+            return Err(Invalid { message: fault.clone(), readable: Box::new(decode::readable(&self.body)) });
+        }
         let job = self.decode()?;
         let run = self.last_run.as_ref().map_or(1, |progress| progress.run);
         Ok(Redrive { job, progress: Progress { run: run.saturating_add(1), ..Progress::received(now) } })

@@ -16,6 +16,7 @@ fn letter(body: &str) -> DeadLetter {
         settled_at: Some(at(NOW - 60)),
         last_run: Some(Progress { run: 3, attempts: 8, transient: 8, ..Progress::received(at(NOW - 90)) }),
         properties: Value::Null,
+        unreadable: None,
     }
 }
 

@@ -93,6 +93,11 @@ pub fn decode(body: &[u8], fallback_id: &JobId) -> Result<DismissJob, Invalid> {
     }
 }
 
+/// What can be read of a job, whether it is one or not.
+pub fn readable(body: &[u8]) -> Readable {
+    read(body).0
+}
+
 /// The first faults, whole; a count of the rest.
 fn sentence(faults: &[String]) -> String {
     const SHOWN: usize = 4;

@@ -7,6 +7,7 @@ pub mod books;
 pub mod carry;
 pub mod controls;
 pub mod dedupe;
+mod evictions;
 pub mod gate;
 pub mod hand;
 pub mod health;

@@ -12,7 +12,7 @@ use crate::model::job::DismissJob;
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Ending, Outcome};
 use crate::model::verdict::Fault;
-use crate::ports::broker::{BrokerError, Delivery, LaneKey, ProviderKnown, QueueEnding, Settlement};
+use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message, ProviderKnown, QueueEnding, Settlement};
 
 /// A job in hand, with all that is known of it.
 pub struct Job {
@@ -77,14 +77,14 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
     let progress = delivery.message.progress.take().unwrap_or_else(|| Progress::received(now));
     let given = delivery.message.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
     let fallback = given.unwrap_or_else(|| new_id(common));
-    match decode::decode(&delivery.message.body, &fallback) {
+    match read(&delivery.message, &fallback) {
         Ok(job) => {
             // An ID in the body travels there; the message keeps the one that its producer gave it.
             if job.job_id == fallback {
                 delivery.message.message_id = Some(job.job_id.as_str().to_owned());
             }
             let job = Job { job, progress, delivery, hold: None };
-            match job.delivery.message.ended.map(ending) {
+            match job.delivery.message.ended.as_ref().and_then(ending) {
                 None => Received::Job(Box::new(job)),
                 Some((outcome, error)) => {
                     let settlement = job.settlement(common, outcome, Some(error));
@@ -96,6 +96,13 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
             let settlement = refuse(invalid, fallback, progress, common);
             Received::Over(Box::new(delivery), Box::new(settlement))
         }
+    }
+}
+
+fn read(message: &Message, fallback: &JobId) -> Result<DismissJob, Invalid> {
+    match &message.unreadable {
+        None => decode::decode(&message.body, fallback),
+        Some(fault) => Err(Invalid { message: fault.clone(), readable: Box::new(decode::readable(&message.body)) }),
     }
 }
 
@@ -120,15 +127,17 @@ fn refuse(invalid: Invalid, fallback: JobId, progress: Progress, common: &Common
     Settlement { result, provider_known }
 }
 
-fn ending(ended: QueueEnding) -> (Outcome, Fault) {
+/// How a job ends that the queue gave up on; None where it goes on.
+fn ending(ended: &QueueEnding) -> Option<(Outcome, Fault)> {
     match ended {
         QueueEnding::DeliveryLimit => {
             let message = "the queue handed the job out too often without an answer";
-            (Outcome::Exhausted, Fault::new("delivery_limit", message))
+            Some((Outcome::Exhausted, Fault::new("delivery_limit", message)))
         }
         QueueEnding::Expiration => {
-            (Outcome::Expired, Fault::new("expired", "the message's own expiration passed in the queue"))
+            Some((Outcome::Expired, Fault::new("expired", "the message's own expiration passed in the queue")))
         }
+        QueueEnding::Evicted { .. } => None,
     }
 }
 

@@ -6,13 +6,17 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::account::Common;
+use super::evictions::Evictions;
 use super::reception::{self, Job, Received};
 use super::stop::Stop;
-use crate::ports::broker::{Broker, BrokerError, Delivery, JobTime};
+use crate::ports::broker::{Broker, BrokerError, Delivery, JobTime, QueueEnding};
 use crate::ports::crash::{self, Point};
 
 /// How long the intake is left alone when the queue refuses a result: what was refused is back in it at once.
 const REST: Duration = Duration::from_secs(1);
+
+/// How long a job is left alone that a queue did not keep: one that keeps nothing is not fed at full speed.
+const EVICTED_PAUSE: Duration = Duration::from_millis(500);
 
 /// What became of one routed job.
 enum Routed {
@@ -23,6 +27,7 @@ enum Routed {
 /// Routes until asked to stop, or until the queue fails.
 pub async fn run(broker: Arc<dyn Broker>, common: Common, mut stop: Stop) -> Result<(), BrokerError> {
     let mut intake = broker.intake().await?;
+    let evictions = Arc::new(Evictions::default());
     let mut moves: JoinSet<Result<(), BrokerError>> = JoinSet::new();
     let mut rest_until = Duration::ZERO;
     loop {
@@ -38,7 +43,7 @@ pub async fn run(broker: Arc<dyn Broker>, common: Common, mut stop: Stop) -> Res
             ready = intake.ready(), if !resting => {
                 ready?;
                 while let Some(delivery) = intake.best() {
-                    moves.spawn(route(broker.clone(), common.clone(), delivery));
+                    moves.spawn(route(broker.clone(), common.clone(), evictions.clone(), delivery));
                 }
             }
         }
@@ -62,14 +67,19 @@ fn ended(done: Result<Result<(), BrokerError>, tokio::task::JoinError>) -> Resul
     }
 }
 
-async fn route(broker: Arc<dyn Broker>, common: Common, delivery: Delivery) -> Result<(), BrokerError> {
+async fn route(
+    broker: Arc<dyn Broker>,
+    common: Common,
+    evictions: Arc<Evictions>,
+    delivery: Delivery,
+) -> Result<(), BrokerError> {
     crash::point(Point::Received);
     let (delivery, settlement) = match reception::receive(delivery, &common) {
         Received::Over(delivery, settlement) => (delivery, *settlement),
         Received::Job(job) if knows(&*broker, &common, &job).await? => {
             common.books.sightings.seen(&job.job, common.clock.now());
             if !common.books.orders.is_cancelled(job.job.batch_id.as_ref()) {
-                return pass_on(&common, *job).await;
+                return pass_on(&common, &evictions, *job).await;
             }
             let settlement = job.cancelled(&common);
             (Box::new(job.delivery), settlement)
@@ -89,13 +99,20 @@ async fn knows(broker: &dyn Broker, common: &Common, job: &Job) -> Result<bool, 
     Ok(common.knows(&job.job.provider) || broker.has_lane(&job.lane()).await?)
 }
 
-async fn pass_on(common: &Common, job: Job) -> Result<(), BrokerError> {
-    let (lane, now) = (job.lane(), common.clock.now());
-    match job.job.not_before {
-        Some(start) if now < start => {
-            let time = JobTime { not_before: Some(start), now };
-            job.delivery.defer(&lane, job.progress, time).await
+/// A job that a queue did not keep waits a moment first: its lane may not keep it either.
+async fn pass_on(common: &Common, evictions: &Evictions, job: Job) -> Result<(), BrokerError> {
+    let (lane, time) = (job.lane(), JobTime { not_before: job.job.not_before, now: common.clock.now() });
+    let pause = match &job.delivery.message.ended {
+        Some(QueueEnding::Evicted { queue, limit }) => {
+            evictions.tell(queue, *limit, common.clock.elapsed());
+            EVICTED_PAUSE
         }
-        Some(_) | None => job.forward().await,
+        Some(QueueEnding::DeliveryLimit | QueueEnding::Expiration) | None => Duration::ZERO,
+    };
+    let wait = pause.max(job.progress.wait());
+    if wait.is_zero() && time.left().is_zero() {
+        job.forward().await
+    } else {
+        job.delivery.defer(&lane, job.progress.waiting(wait), time).await
     }
 }

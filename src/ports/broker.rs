@@ -44,15 +44,26 @@ pub struct Message {
     pub progress: Option<Progress>,
     /// Set where the queue itself gave up on the job.
     pub ended: Option<QueueEnding>,
+    /// What came with it and cannot be read, and why: such a message is no job.
+    pub unreadable: Option<String>,
 }
 
 /// Why the queue gave up on a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueEnding {
     /// Handed out too often without an answer.
     DeliveryLimit,
     /// The message's own `expiration`.
     Expiration,
+    /// A limit of that queue, which an operator gave it: no end of the job, which goes on.
+    Evicted { queue: String, limit: QueueLimit },
+}
+
+/// What a queue holds only so much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueLimit {
+    Time,
+    Length,
 }
 
 /// Where a job belongs.

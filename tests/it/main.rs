@@ -19,6 +19,7 @@ mod edges_properties;
 mod edges_rig;
 mod edges_routing;
 mod edges_token;
+mod edges_unreadable;
 mod embedded;
 mod faults;
 mod flow;

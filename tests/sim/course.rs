@@ -143,6 +143,7 @@ fn message(world: &World, job: &JobPlan) -> Message {
         traceparent: None,
         progress: None,
         ended: (job.kind == Kind::Poison).then_some(QueueEnding::DeliveryLimit),
+        unreadable: None,
     }
 }
 

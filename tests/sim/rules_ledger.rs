@@ -138,6 +138,7 @@ async fn a_redriven_job_is_sent_although_an_earlier_run_has_a_result() {
                 traceparent: None,
                 progress: Some(Progress { run: 2, ..Progress::received(at) }),
                 ended: None,
+                unreadable: None,
             };
             stage.queue.put_message(Some(LaneKey { provider: volc(), lane: Lane::Bulk }), message);
         }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::tcp::OwnedTLSConfig;
+use lapin::tcp::{AMQPUriTcpExt, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
 
-use super::OpenError;
+use super::{OpenError, wire};
 use crate::model::secret::Secret;
 use crate::ports::broker::BrokerError;
 use crate::ports::fence::FlowSwitch;
@@ -52,8 +52,9 @@ pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Conn
     let properties =
         ConnectionProperties::default().with_connection_name(format!("{} {purpose}", settings.client_name).into());
     let tls = OwnedTLSConfig { cert_chain: settings.ca.clone(), ..OwnedTLSConfig::default() };
-    let runtime = lapin::runtime::default_runtime().map_err(|error| OpenError::Unreachable(error.to_string()))?;
-    let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
+    let connecting = wire::connect(uri, properties, async move |uri, runtime| {
+        Ok(uri.connect_with_config_async(tls.as_ref(), &runtime).await?)
+    });
     let connection = match tokio::time::timeout(HANDSHAKE, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),

@@ -14,10 +14,11 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Consumer};
+use lapin::{Channel, Consumer};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::publish::Routing;
+use super::wire::Original;
 use super::{AmqpBroker, is_not_found, letter, lost, message};
 use crate::model::dead::{DeadLetter, Redrive};
 use crate::ports::broker::{BrokerError, LaneKey};
@@ -52,7 +53,7 @@ struct Reading {
 /// What was decided about a letter in hand.
 struct Decided {
     tag: u64,
-    properties: BasicProperties,
+    original: Original,
     letter: DeadLetter,
     fate: Fate,
 }
@@ -174,9 +175,9 @@ impl AmqpBroker {
     }
 
     async fn revive(&self, decided: &Decided, redrive: &Redrive) -> Result<(), BrokerError> {
-        let mut message = letter::revived(&decided.letter, &decided.properties, &self.namespace);
+        let mut message = letter::revived(&decided.letter, &decided.original, &self.namespace);
         message.progress = Some(redrive.progress.clone());
-        let properties = message::onward(&decided.properties, &message);
+        let properties = message::onward(&decided.original.readable, &message);
         let lane = LaneKey { provider: redrive.job.provider.clone(), lane: redrive.job.lane }.to_string();
         let desk = &self.desk;
         desk.publisher.publish(&desk.names.jobs(), &lane, Routing::Mandatory, &message.body, properties).await
@@ -192,10 +193,11 @@ impl AmqpBroker {
                     is_last = true;
                     break;
                 };
-                let letter = letter::read(delivery.data, &delivery.properties);
+                let original = Original::from(delivery.properties);
+                let letter = letter::read(delivery.data, &original);
                 let fate = sorter.decide(&letter);
                 is_last = fate == Fate::Stop;
-                window.push(Decided { tag: delivery.delivery_tag, properties: delivery.properties, letter, fate });
+                window.push(Decided { tag: delivery.delivery_tag, original, letter, fate });
                 if is_last {
                     break;
                 }
@@ -222,7 +224,7 @@ impl DeadLetters for AmqpBroker {
         'windows: while reading.left > 0 {
             for _ in 0..reading.open_window(LOOKED_AT).await? {
                 let Some(delivery) = reading.next().await? else { break 'windows };
-                if let ControlFlow::Break(()) = look(&letter::read(delivery.data, &delivery.properties)) {
+                if let ControlFlow::Break(()) = look(&letter::read(delivery.data, &delivery.properties.into())) {
                     break 'windows;
                 }
             }

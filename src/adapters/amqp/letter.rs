@@ -1,11 +1,14 @@
 //! Between a message in the dead queue and a [`DeadLetter`].
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::message::{self, ERROR, JOB_ID, LAST_RUN, OUTCOME, SETTLED_AT};
+use super::wire::Original;
 use crate::model::dead::{DeadLetter, Mark};
 use crate::model::ids::JobId;
 use crate::model::result::Outcome;
@@ -14,11 +17,16 @@ use crate::ports::broker::Message;
 /// The broker counts anew with each delivery: no part of what tells letters apart. The last run is shown by itself.
 const LEFT_OUT: [&str; 3] = ["x-delivery-count", "x-acquired-count", LAST_RUN];
 
-pub fn read(body: Vec<u8>, properties: &BasicProperties) -> DeadLetter {
+pub fn read(body: Vec<u8>, original: &Original) -> DeadLetter {
+    let properties = &original.readable;
     let header = |name: &str| message::header(properties, name);
     let given = || properties.message_id().as_ref().map(ToString::to_string);
     let outcome = header(OUTCOME);
-    let all = shown(properties);
+    let mut all = shown(properties);
+    if let Some(unreadable) = &original.unreadable {
+        let bytes = BASE64_STANDARD.encode(unreadable.bytes_without(&LEFT_OUT));
+        all["unreadable"] = json!({ "fault": unreadable.fault, "property_list_base64": bytes });
+    }
     DeadLetter {
         mark: mark(&body, &all),
         body,
@@ -28,12 +36,13 @@ pub fn read(body: Vec<u8>, properties: &BasicProperties) -> DeadLetter {
         settled_at: header(SETTLED_AT).and_then(|time| time.parse().ok()),
         last_run: header(LAST_RUN).and_then(|json| serde_json::from_str(&json).ok()),
         properties: all,
+        unreadable: original.unreadable.as_ref().map(|unreadable| unreadable.fault.clone()),
     }
 }
 
 /// As a message that is a job again. It keeps its producer's message ID; a job without one keeps the one it was given.
-pub fn revived(letter: &DeadLetter, properties: &BasicProperties, namespace: &str) -> Message {
-    let mut message = message::read(letter.body.clone(), properties, namespace);
+pub fn revived(letter: &DeadLetter, original: &Original, namespace: &str) -> Message {
+    let mut message = message::read(letter.body.clone(), original, namespace);
     let is_usable = |id: &String| JobId::parse(id.as_str()).is_ok();
     let given = message.message_id.take().filter(is_usable);
     message.message_id = given.or_else(|| letter.job_id.as_ref().map(|id| id.as_str().to_owned()));
@@ -101,12 +110,12 @@ fn plain(value: &AMQPValue) -> Value {
 mod tests {
     use super::*;
 
-    fn with(headers: &[(&str, AMQPValue)]) -> BasicProperties {
+    fn with(headers: &[(&str, AMQPValue)]) -> Original {
         let mut table = FieldTable::default();
         for (name, value) in headers {
             table.insert((*name).into(), value.clone());
         }
-        BasicProperties::default().with_message_id("given".into()).with_headers(table)
+        BasicProperties::default().with_message_id("given".into()).with_headers(table).into()
     }
 
     fn text(value: &str) -> AMQPValue {
@@ -135,8 +144,9 @@ mod tests {
     #[test]
     fn a_revived_job_keeps_the_id_that_it_had() {
         let check = |message_id: &str, expected: &str| {
-            let properties = with(&[(JOB_ID, text("j"))]).with_message_id(message_id.into());
-            let message = revived(&read(b"x".to_vec(), &properties), &properties, "dismiss");
+            let properties = with(&[(JOB_ID, text("j"))]).readable.with_message_id(message_id.into());
+            let original = Original::from(properties);
+            let message = revived(&read(b"x".to_vec(), &original), &original, "dismiss");
             assert_eq!(message.message_id.as_deref(), Some(expected));
         };
         check("given", "given");

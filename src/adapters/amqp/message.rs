@@ -6,9 +6,10 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use super::topology::RUNGS;
+use super::wire::Original;
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Outcome};
-use crate::ports::broker::{JobTime, Message, QueueEnding};
+use crate::ports::broker::{JobTime, Message, QueueEnding, QueueLimit};
 
 /// Carries a job's progress between attempts.
 const PROGRESS: &str = "x-roomsweep-progress";
@@ -41,7 +42,8 @@ const MAX_TRACEPARENT: usize = 256;
 const PERSISTENT: u8 = 2;
 
 /// Reads what came with a job.
-pub fn read(body: Vec<u8>, properties: &BasicProperties, namespace: &str) -> Message {
+pub fn read(body: Vec<u8>, original: &Original, namespace: &str) -> Message {
+    let properties = &original.readable;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string).filter(|text| !text.is_empty());
     Message {
         body: body.into(),
@@ -51,6 +53,7 @@ pub fn read(body: Vec<u8>, properties: &BasicProperties, namespace: &str) -> Mes
         traceparent: header(properties, "traceparent").filter(|text| text.len() <= MAX_TRACEPARENT),
         progress: header(properties, PROGRESS).and_then(|json| Progress::read(&json)),
         ended: ended(properties, namespace),
+        unreadable: original.unreadable.as_ref().map(|unreadable| unreadable.fault.clone()),
     }
 }
 
@@ -64,7 +67,9 @@ pub fn header(properties: &BasicProperties, name: &str) -> Option<String> {
 }
 
 /// Why the broker gave up on a job, by the newest entry of its death record. Only a death in a queue of jobs is one: the
-/// wait ladder hands jobs back by expiry, and so does a queue in which a producer let its job wait.
+/// wait ladder hands jobs back by expiry, and so does a queue in which a producer let its job wait. A message that had an
+/// expiration of its own is known by the entry, which keeps it; our queues have no time limit and no length limit, so that
+/// all else comes of a policy.
 fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
     let headers = properties.headers().as_ref()?;
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
@@ -81,7 +86,9 @@ fn ended(properties: &BasicProperties, namespace: &str) -> Option<QueueEnding> {
     }
     match entry("reason").as_str() {
         "delivery_limit" => Some(QueueEnding::DeliveryLimit),
-        "expired" => Some(QueueEnding::Expiration),
+        "expired" if death.inner().contains_key("original-expiration") => Some(QueueEnding::Expiration),
+        "expired" => Some(QueueEnding::Evicted { queue, limit: QueueLimit::Time }),
+        "maxlen" => Some(QueueEnding::Evicted { queue, limit: QueueLimit::Length }),
         _ => None,
     }
 }
@@ -97,26 +104,37 @@ pub fn onward(original: &BasicProperties, message: &Message) -> BasicProperties 
 }
 
 /// The properties of a dead letter: the producer's own, and why it is here.
-pub fn dead(original: &BasicProperties, message: &Message, result: &DismissResult) -> BasicProperties {
-    let mut headers = foreign(original);
+pub fn dead(original: &Original, message: &Message, result: &DismissResult) -> BasicProperties {
     let error = result.error.as_ref().map_or_else(String::new, |error| format!("{}: {}", error.code, error.message));
-    headers.insert(OUTCOME.into(), text(result.outcome.as_str()));
-    headers.insert(ERROR.into(), text(error));
-    headers.insert(JOB_ID.into(), text(result.job_id.as_str()));
-    headers.insert(SETTLED_AT.into(), text(result.settled_at.to_string()));
-    headers.insert(LAST_RUN.into(), text(encode(result.progress())));
-    travelling(original, message, headers)
+    let notes = [
+        (OUTCOME, result.outcome.as_str().to_owned()),
+        (ERROR, error),
+        (JOB_ID, result.job_id.as_str().to_owned()),
+        (SETTLED_AT, result.settled_at.to_string()),
+        (LAST_RUN, encode(result.progress())),
+    ];
+    match &original.unreadable {
+        None => travelling(&original.readable, message, noted(&original.readable, &notes)),
+        Some(unreadable) => unreadable.kept(is_ours, &notes),
+    }
 }
 
 /// The properties of a result that the ledger did not take, among the dead letters.
-pub fn unkept(original: &BasicProperties, why: &str) -> BasicProperties {
-    let mut headers = foreign(original);
-    headers.insert(OUTCOME.into(), text(Outcome::Invalid.as_str()));
-    headers.insert(ERROR.into(), text(why));
-    if let Some(id) = original.message_id() {
-        headers.insert(JOB_ID.into(), text(id.as_str()));
+pub fn unkept(original: &Original, why: &str) -> BasicProperties {
+    let mut notes = vec![(OUTCOME, Outcome::Invalid.as_str().to_owned()), (ERROR, why.to_owned())];
+    notes.extend(original.readable.message_id().as_ref().map(|id| (JOB_ID, id.to_string())));
+    match &original.unreadable {
+        None => carried(&original.readable).with_headers(noted(&original.readable, &notes)),
+        Some(unreadable) => unreadable.kept(is_ours, &notes),
     }
-    carried(original).with_headers(headers)
+}
+
+fn noted(original: &BasicProperties, notes: &[(&str, String)]) -> FieldTable {
+    let mut headers = foreign(original);
+    for (name, note) in notes {
+        headers.insert((*name).into(), text(note.as_str()));
+    }
+    headers
 }
 
 fn text(value: impl Into<LongString>) -> AMQPValue {
@@ -196,8 +214,7 @@ fn foreign(original: &BasicProperties) -> FieldTable {
     let mut kept = FieldTable::default();
     let mut size = 0;
     for (name, value) in original.headers().iter().flat_map(|headers| headers.inner()) {
-        let name_is_ours = OURS.contains(&name.as_str());
-        if name_is_ours || name.as_str().ends_with("-death") || name.as_str().contains("-death-") {
+        if is_ours(name.as_str()) {
             continue;
         }
         size += name.as_str().len() + weight(value);
@@ -208,6 +225,11 @@ fn foreign(original: &BasicProperties) -> FieldTable {
         kept.insert(name.clone(), value.clone());
     }
     kept
+}
+
+/// Whether a header is the broker's or our own.
+fn is_ours(name: &str) -> bool {
+    OURS.contains(&name) || name.ends_with("-death") || name.contains("-death-")
 }
 
 /// About how many bytes a header value takes on the wire.

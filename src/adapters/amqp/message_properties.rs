@@ -162,15 +162,15 @@ proptest! {
 
     #[test]
     fn whatever_comes_beside_a_job_travels_on_bounded_and_clean(original in properties()) {
-        let message = read(Vec::new(), &original, "dismiss");
+        let message = read(Vec::new(), &original.clone().into(), "dismiss");
         if let Some(progress) = &message.progress {
             prop_assert!(progress.log.len() <= MAX_LOG && progress.run >= 1 && progress.wait_ms <= MAX_WAIT_MS);
         }
 
         let next = onward(&original, &message);
         check_travelling(&next);
-        let mut again = read(Vec::new(), &next, "dismiss");
-        again.ended = message.ended;
+        let mut again = read(Vec::new(), &next.into(), "dismiss");
+        again.ended = message.ended.clone();
         let (kept, came) = (again.progress.take(), message.progress.clone());
         // Too long a log loses its oldest entries on the way, but none uncounted.
         let count = |progress: &Progress| (progress.attempts, progress.run, progress.wait_ms);
@@ -186,7 +186,7 @@ proptest! {
         let job_id = JobId::parse("j").unwrap();
         let settled =
             DismissResult::of_readable(job_id, Readable::default(), progress, ending, Timestamp::UNIX_EPOCH, "w");
-        check_travelling(&dead(&original, &message, &settled));
+        check_travelling(&dead(&original.into(), &message, &settled));
         check_travelling(&result(&message, &settled));
     }
 }

@@ -11,13 +11,16 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-fn died(queue: &str, reason: &str) -> BasicProperties {
+fn died(queue: &str, reason: &str, own: Option<&str>) -> Original {
     let mut death = FieldTable::default();
+    if let Some(expiration) = own {
+        death.insert("original-expiration".into(), text(expiration));
+    }
     death.insert("queue".into(), text(queue));
     death.insert("reason".into(), text(reason));
     let mut headers = FieldTable::default();
     headers.insert("x-death".into(), AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)])));
-    BasicProperties::default().with_headers(headers)
+    BasicProperties::default().with_headers(headers).into()
 }
 
 #[test]
@@ -71,7 +74,8 @@ fn a_jobs_own_time_is_looked_at_again_each_time_it_surfaces() {
 #[test]
 fn only_a_death_in_a_queue_of_jobs_ends_a_job() {
     let check = |queue: &str, reason: &str, expected: Option<QueueEnding>| {
-        assert_eq!(read(Vec::new(), &died(queue, reason), "dismiss").ended, expected, "{queue} {reason}");
+        let died = died(queue, reason, Some("3000"));
+        assert_eq!(read(Vec::new(), &died, "dismiss").ended, expected, "{queue} {reason}");
     };
     check("dismiss.jobs.volcengine.bulk", "delivery_limit", Some(QueueEnding::DeliveryLimit));
     check("dismiss.jobs", "expired", Some(QueueEnding::Expiration));
@@ -80,7 +84,24 @@ fn only_a_death_in_a_queue_of_jobs_ends_a_job() {
     check("dismiss.jobs-of-ours", "expired", None);
     check("bookings.delay", "expired", None);
     check("dismiss.jobs", "rejected", None);
-    assert_eq!(read(Vec::new(), &BasicProperties::default(), "dismiss").ended, None);
+    assert_eq!(read(Vec::new(), &Original::default(), "dismiss").ended, None);
+}
+
+#[test]
+fn a_job_that_a_limit_of_its_queue_threw_out_goes_on() {
+    let check = |queue: &str, reason: &str, limit: Option<QueueLimit>| {
+        let ended = read(Vec::new(), &died(queue, reason, None), "dismiss").ended;
+        let expected = limit.map(|limit| QueueEnding::Evicted { queue: queue.to_owned(), limit });
+        assert_eq!(ended, expected, "{queue} {reason}");
+    };
+    for queue in ["dismiss.jobs", "dismiss.jobs.volcengine.bulk", "dismiss.jobs.volcengine.urgent.retry"] {
+        check(queue, "expired", Some(QueueLimit::Time));
+        check(queue, "maxlen", Some(QueueLimit::Length));
+    }
+    for queue in ["dismiss.wait.500", "dismiss.ended", "bookings.delay"] {
+        check(queue, "expired", None);
+        check(queue, "maxlen", None);
+    }
 }
 
 #[test]
@@ -95,7 +116,7 @@ fn what_would_break_or_drop_a_job_does_not_travel_on() {
         .with_user_id("guest".into())
         .with_expiration("1000".into())
         .with_correlation_id("c".into());
-    let mut message = read(Vec::new(), &original, "dismiss");
+    let mut message = read(Vec::new(), &original.clone().into(), "dismiss");
     message.message_id = Some("given".into());
     let properties = onward(&original, &message);
     let names: Vec<_> = properties.headers().iter().flat_map(|h| h.inner().keys()).map(ToString::to_string).collect();
@@ -123,11 +144,11 @@ fn long_progress() -> Progress {
 
 #[test]
 fn progress_comes_back_as_it_went_and_never_outgrows_a_header() {
-    let mut message = read(Vec::new(), &BasicProperties::default(), "dismiss");
+    let mut message = read(Vec::new(), &Original::default(), "dismiss");
     let mut small = Progress::received(Timestamp::UNIX_EPOCH);
     small.wait_ms = 1234;
     message.progress = Some(small);
-    let again = read(Vec::new(), &onward(&BasicProperties::default(), &message), "dismiss");
+    let again = read(Vec::new(), &onward(&BasicProperties::default(), &message).into(), "dismiss");
     assert_eq!(again, message);
 
     let json = encode(long_progress());
@@ -143,7 +164,7 @@ fn a_trace_that_is_none_is_left_behind() {
         let mut headers = FieldTable::default();
         headers.insert("traceparent".into(), AMQPValue::LongString(text.into()));
         let properties = BasicProperties::default().with_headers(headers);
-        assert_eq!(read(Vec::new(), &properties, "dismiss").traceparent.is_some(), expected);
+        assert_eq!(read(Vec::new(), &properties.into(), "dismiss").traceparent.is_some(), expected);
     };
     check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(), true);
     check("x".repeat(MAX_TRACEPARENT), true);
@@ -155,6 +176,6 @@ fn huge_foreign_headers_stay_behind() {
     let mut headers = FieldTable::default();
     headers.insert("a".into(), text(&"x".repeat(MAX_FOREIGN + 1)));
     let original = BasicProperties::default().with_headers(headers);
-    let message = read(Vec::new(), &original, "dismiss");
+    let message = read(Vec::new(), &original.clone().into(), "dismiss");
     assert!(onward(&original, &message).headers().as_ref().unwrap().inner().is_empty());
 }

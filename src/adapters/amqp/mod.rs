@@ -14,6 +14,7 @@ mod publish;
 mod receipt;
 mod source;
 pub mod topology;
+mod wire;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use publish::{InOrder, Publisher};
 use receipt::{AmqpReceipt, Desk};
 use source::{AmqpSource, Tap};
 use topology::{LedgerQueue, Names, RUNGS, ResultsQueue, Wanted, lanes_of};
+use wire::Original;
 
 use crate::model::ids::ProviderName;
 use crate::model::job::DismissJob;
@@ -156,14 +158,16 @@ impl Broker for AmqpBroker {
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError> {
         let channel = self.consuming.create_channel().await.map_err(lost)?;
         for tap in self.taps(provider).into_iter().rev() {
-            let got = channel.basic_get(tap.queue.into(), BasicGetOptions::default()).await.map_err(lost)?;
+            let got = channel.basic_get(tap.queue.as_str().into(), BasicGetOptions::default()).await.map_err(lost)?;
             if let Some(got) = got {
                 let delivery = got.delivery;
-                let message = message::read(delivery.data, &delivery.properties, &self.namespace);
+                let original = Original::from(delivery.properties);
+                let message = message::read(delivery.data, &original, &self.namespace);
                 let receipt = AmqpReceipt {
                     desk: self.desk.clone(),
+                    queue: tap.queue,
                     acker: delivery.acker,
-                    properties: delivery.properties,
+                    original,
                     _channel: channel,
                 };
                 return Ok(Some(Delivery::new(message, tap.lane, Box::new(receipt))));

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, sleep_until};
 
 use super::publish::Routing;
 use super::receipt::Desk;
 use super::source::arrived;
+use super::wire::Original;
 use super::{lost, message};
 use crate::ports::broker::BrokerError;
 use crate::ports::outcomes::{OutcomeSource, Unkept};
@@ -38,7 +39,7 @@ struct Held {
     body: Bytes,
     tag: u64,
     key: String,
-    properties: BasicProperties,
+    original: Original,
 }
 
 impl AmqpOutcomes {
@@ -60,12 +61,12 @@ impl AmqpOutcomes {
             body: delivery.data.into(),
             tag: delivery.delivery_tag,
             key: delivery.routing_key.to_string(),
-            properties: delivery.properties,
+            original: delivery.properties.into(),
         });
     }
 
     async fn bury(&self, held: &Held, why: &str) -> Result<(), BrokerError> {
-        let properties = message::unkept(&held.properties, why);
+        let properties = message::unkept(&held.original, why);
         let (publisher, dead) = (&self.desk.publisher, self.desk.names.dead());
         publisher.publish(&dead, &held.key, Routing::Mandatory, &held.body, properties).await
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use lapin::{Acker, BasicProperties, Channel};
+use lapin::{Acker, Channel};
 
 use super::copies::Copies;
 use super::message::{self, Hop};
 use super::publish::{Publisher, Routing};
 use super::topology::{Names, RUNGS, ResultsQueue};
+use super::wire::Original;
 use crate::model::progress::Progress;
 use crate::ports::broker::{BrokerError, JobTime, LaneKey, Message, Receipt, Settlement};
 use crate::ports::crash::{self, Point};
@@ -25,8 +26,10 @@ pub struct Desk {
 
 pub struct AmqpReceipt {
     pub desk: Arc<Desk>,
+    /// Which it came from.
+    pub queue: String,
     pub acker: Acker,
-    pub properties: BasicProperties,
+    pub original: Original,
     /// Kept, for a channel that nobody holds is closed, and a delivery can only be acked on its own channel.
     pub _channel: Channel,
 }
@@ -57,7 +60,7 @@ impl AmqpReceipt {
     }
 
     async fn onward(&self, exchange: &str, key: &str, message: &Message) -> Result<(), BrokerError> {
-        let properties = message::onward(&self.properties, message);
+        let properties = message::onward(&self.original.readable, message);
         self.desk.publisher.publish(exchange, key, Routing::Mandatory, &message.body, properties).await
     }
 
@@ -76,7 +79,7 @@ impl AmqpReceipt {
             self.desk.copies.send(reply_to, &body, properties).await;
         }
         if result.outcome.is_dead_letter() {
-            let properties = message::dead(&self.properties, message, result);
+            let properties = message::dead(&self.original, message, result);
             publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
             crash::point(Point::Buried);
         }
@@ -97,6 +100,10 @@ fn written(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
 impl Receipt for AmqpReceipt {
     async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
         let stored = self.publish_ending(&message, settlement).await;
+        if let (Ok(()), Some(fault)) = (&stored, &message.unreadable) {
+            let (queue, job_id) = (&self.queue, settlement.result.job_id.as_str());
+            tracing::error!(queue, job_id, fault, "a message that cannot be read: put to the dead letters");
+        }
         self.let_go(stored).await
     }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::message;
 use super::receipt::{AmqpReceipt, Desk};
+use super::wire::Original;
 use crate::model::job::Lane;
 use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
 
@@ -24,6 +25,7 @@ pub struct Tap {
 }
 
 struct Line {
+    queue: String,
     channel: Channel,
     consumer: Consumer,
     lane: Option<LaneKey>,
@@ -58,8 +60,9 @@ impl AmqpSource {
             let channel = connection.create_channel().await?;
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
-            let consumer = channel.basic_consume(tap.queue.into(), "".into(), options, FieldTable::default()).await?;
-            lines.push(Line { channel, consumer, lane: tap.lane, held: VecDeque::new() });
+            let consumer =
+                channel.basic_consume(tap.queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+            lines.push(Line { queue: tap.queue, channel, consumer, lane: tap.lane, held: VecDeque::new() });
         }
         Ok(Self { desk, namespace: namespace.to_owned(), lines, looked: Instant::now(), failed: None })
     }
@@ -97,12 +100,14 @@ fn hand_over(
     line: &Line,
     (since, delivery): (Instant, lapin::message::Delivery),
 ) -> Delivery {
-    let mut message = message::read(delivery.data, &delivery.properties, namespace);
+    let original = Original::from(delivery.properties);
+    let mut message = message::read(delivery.data, &original, namespace);
     message.progress = message.progress.map(|progress| progress.after(since.elapsed()));
     let receipt = AmqpReceipt {
         desk: desk.clone(),
+        queue: line.queue.clone(),
         acker: delivery.acker,
-        properties: delivery.properties,
+        original,
         _channel: line.channel.clone(),
     };
     Delivery::new(message, line.lane.clone(), Box::new(receipt))

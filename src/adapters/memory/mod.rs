@@ -96,6 +96,7 @@ impl MemoryQueue {
             traceparent: None,
             progress: None,
             ended: None::<QueueEnding>,
+            unreadable: None,
         };
         self.put_message(lane, message);
     }

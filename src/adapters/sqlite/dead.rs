@@ -71,6 +71,7 @@ fn read((seq, job_id, outcome, died_at, body, properties): Row) -> Result<DeadLe
         settled_at: Timestamp::from_millisecond(died_at).ok(),
         last_run: serde_json::from_value(last_run).ok(),
         properties,
+        unreadable: None,
     })
 }
 

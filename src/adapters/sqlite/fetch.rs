@@ -71,6 +71,7 @@ fn read(store: &Arc<Store>, (seq, job_id, tag, body, progress): Row) -> Option<T
         traceparent: None,
         progress: progress.and_then(|json| serde_json::from_str(&json).ok()),
         ended: None,
+        unreadable: None,
     };
     Some(Taken { hold, message, tag })
 }

@@ -99,7 +99,13 @@ async fn queue(config: &Config, report: &mut Report) {
     match (&config.queue, opener.open().await) {
         (Queue::Amqp { url, namespace, .. }, Ok(opened)) => {
             report.ok("broker", &url.to_string());
-            report.ok("topology", &format!("all queues and exchanges under {namespace:?} are there"));
+            report.ok(
+                "topology",
+                &format!(
+                    "all queues and exchanges under {namespace:?} are there; policies cannot be seen from here, and none with \
+                     message-ttl, max-length or expires may apply to them (rabbitmqctl list_policies)"
+                ),
+            );
             opened.broker.close().await;
         }
         (Queue::Sqlite { path }, Ok(opened)) => {

@@ -10,6 +10,7 @@ pub mod node;
 pub mod process;
 pub mod proxy;
 pub mod rabbit;
+pub mod raw;
 pub mod sandbox;
 pub mod schema;
 pub mod stage;

@@ -77,6 +77,7 @@ fn hindrance(letter: &DeadLetter, question: &Question<'_>) -> Option<String> {
     match question.deed {
         Deed::Purge => None,
         Deed::Redrive => match letter.redrive(question.now) {
+            Err(_) if letter.unreadable.is_some() => Some("unreadable".to_owned()),
             Err(_) => Some("no job".to_owned()),
             Ok(redrive) if question.providers.is_empty() || question.providers.contains(&redrive.job.provider) => None,
             Ok(redrive) => Some(format!("of provider {}, which is not configured", redrive.job.provider)),
@@ -107,6 +108,7 @@ mod tests {
             settled_at: None,
             last_run: None,
             properties: Value::Null,
+            unreadable: None,
         }
     }
 
