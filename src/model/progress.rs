@@ -23,6 +23,23 @@ pub struct AttemptRecord {
     pub duration_ms: u64,
 }
 
+/// When a job that comes back is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Return {
+    /// Before the new jobs of its lane, if it was tried.
+    #[default]
+    First,
+    /// Behind the jobs that wait in its lane by then.
+    Last,
+}
+
+impl Return {
+    fn is_first(&self) -> bool {
+        *self == Return::First
+    }
+}
+
 /// The state of a job that was received: attempts so far, and when it may go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -33,18 +50,38 @@ pub struct Progress {
     pub attempts: u32,
     /// Those of them that count towards `retry.max_attempts`.
     pub transient: u32,
+    /// Refusals of credentials or configuration that other jobs have disproved.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disproved: u32,
     pub log: Vec<AttemptRecord>,
     /// How many attempts the log no longer holds.
     pub omitted: u32,
     /// Not before this moment; absent when it may be sent at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Return::is_first")]
+    pub returns: Return,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Progress {
     /// A job just received for the first time.
     pub fn received(at: Timestamp) -> Self {
-        Self { received_at: at, run: 1, attempts: 0, transient: 0, log: Vec::new(), omitted: 0, due: None }
+        Self {
+            received_at: at,
+            run: 1,
+            attempts: 0,
+            transient: 0,
+            disproved: 0,
+            log: Vec::new(),
+            omitted: 0,
+            due: None,
+            returns: Return::First,
+        }
     }
 
     /// Notes an attempt; the oldest one leaves a full log.
@@ -70,6 +107,11 @@ impl Progress {
         let gone = self.log.len().saturating_sub(most);
         self.log.drain(..gone);
         self.omitted = self.omitted.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
+    }
+
+    /// Whether it is read before the new jobs of its lane.
+    pub fn goes_first(&self) -> bool {
+        self.attempts > 0 && self.returns == Return::First
     }
 
     pub fn last(&self) -> Option<&AttemptRecord> {

@@ -1,23 +1,20 @@
 //! What is to be done with the best job at hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::account::{Account, Service, Terms};
+use super::account::{Account, Common, Service, Terms};
 use super::dedupe::Checked;
 use super::gate::Permit;
 use super::health::Role;
 use super::limbo::{Decision, Known, Mark};
-use super::reception::{self, Job, Received};
+use super::outlet::Verb;
+use super::reception::{self, Job, Over, Received};
 use crate::model::job::Lane;
 use crate::model::result::{DismissResult, Outcome};
 use crate::model::verdict::Fault;
 use crate::ports::broker::{BrokerError, Delivery, ProviderKnown, Settlement};
 use crate::ports::fence::Fence;
 use crate::ports::meter::Found;
-
-/// A copy of a job that is being sent comes back after this long, when more is known.
-const COPY_WAIT: Duration = Duration::from_secs(1);
 
 /// The right to send one request: the breaker and the quota agreed. Dropped unused it costs nothing.
 pub struct Pass {
@@ -70,8 +67,7 @@ pub enum Picked {
         decision: Decision,
     },
     Settle {
-        delivery: Box<Delivery>,
-        settlement: Box<Settlement>,
+        over: Box<Over>,
     },
     Move {
         job: Box<Job>,
@@ -87,7 +83,8 @@ impl Picked {
     pub fn lane(&self) -> Lane {
         let origin = match self {
             Picked::Send { job, .. } | Picked::Finish { job, .. } | Picked::Move { job } => &job.delivery.origin,
-            Picked::Settle { delivery, .. } | Picked::Release { delivery } => &delivery.origin,
+            Picked::Settle { over } => &over.delivery.origin,
+            Picked::Release { delivery } => &delivery.origin,
         };
         origin.as_ref().map_or(Lane::Bulk, |origin| origin.lane)
     }
@@ -98,7 +95,8 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
     let common = &account.common;
     let origin = delivery.origin.clone();
     let mut job = match reception::receive(delivery, common) {
-        Received::Over(delivery, settlement) => return Picked::Settle { delivery, settlement },
+        Received::Over(over) => return Picked::Settle { over },
+        Received::InHand(job) => return Picked::Finish { decision: copy(&job, common), job },
         Received::Job(job) => job,
     };
     if origin.is_some_and(|origin| origin != job.lane()) {
@@ -106,10 +104,9 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
     }
     common.books.sightings.seen(&job.job, common.clock.now());
     let (mark, terms) = (Mark::of(&job), account.terms());
-    let decision = match account.limbo.look_up(&mark, common.clock.elapsed()) {
+    let decision = match common.limbo.look_up(&mark, common.clock.elapsed()) {
         Known::Aloft => {
-            let decision = defer(&job, common.clock.now() + COPY_WAIT);
-            return Picked::Finish { job, decision };
+            return Picked::Finish { decision: copy(&job, common), job };
         }
         Known::Decided(decision) => Some(decision),
         Known::No => match repeated(&job, &checked) {
@@ -118,7 +115,7 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
             Repeated::No => instead_of_sending(account, &terms, &job),
         },
     };
-    job.hold = Some(account.limbo.take_off(mark));
+    job.hold = Some(common.limbo.take_off(mark));
     match (decision, pass.take()) {
         (Some(decision), unused) => {
             *pass = unused;
@@ -164,7 +161,7 @@ fn answer(account: &Account, job: Job, result: Arc<DismissResult>) -> Picked {
         Some(_) | None => ProviderKnown::No,
     };
     let settlement = Settlement { result: Arc::unwrap_or_clone(result), provider_known };
-    Picked::Settle { delivery: Box::new(job.delivery), settlement: Box::new(settlement) }
+    Picked::Settle { over: Box::new(Over::of(job.delivery, settlement)) }
 }
 
 /// Whether a job has no business at its provider, or not yet.
@@ -189,6 +186,10 @@ fn instead_of_sending(account: &Account, terms: &Terms, job: &Job) -> Option<Dec
     due.filter(|due| now < *due).map(|due| defer(job, due))
 }
 
+fn copy(job: &Job, common: &Common) -> Decision {
+    Decision::Defer(Box::new(job.deferred_copy(common)))
+}
+
 fn defer(job: &Job, due: jiff::Timestamp) -> Decision {
     let mut progress = job.progress.clone();
     progress.due = Some(due);
@@ -196,8 +197,10 @@ fn defer(job: &Job, due: jiff::Timestamp) -> Decision {
 }
 
 /// Settles what needed no provider.
-pub async fn settle(account: &Account, delivery: Box<Delivery>, settlement: &Settlement) -> Result<(), BrokerError> {
-    delivery.settle(settlement).await?;
+pub async fn settle(account: &Account, over: Over) -> Result<(), BrokerError> {
+    let Over { delivery, settlement, decided } = over;
+    account.end(delivery, Verb::Settle(&settlement)).await?;
     account.settled(&settlement.result);
+    decided.inspect(|mark| account.common.limbo.forget(mark));
     Ok(())
 }

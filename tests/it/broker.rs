@@ -166,6 +166,7 @@ mod rabbitmq {
     keeps! { RabbitMq:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
+        a_job_that_goes_last_comes_back_behind_those_that_wait
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
         a_settled_job_has_its_result_and_is_gone
         a_released_job_comes_back_untouched
@@ -232,6 +233,7 @@ mod memory {
     keeps! { Memory:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
+        a_job_that_goes_last_comes_back_behind_those_that_wait
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
         a_settled_job_has_its_result_and_is_gone
         a_released_job_comes_back_untouched
@@ -253,6 +255,7 @@ mod sqlite {
     keeps! { Sqlite:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
+        a_job_that_goes_last_comes_back_behind_those_that_wait
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
         a_settled_job_has_its_result_and_is_gone
         a_released_job_comes_back_untouched

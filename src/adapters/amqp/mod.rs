@@ -28,7 +28,7 @@ pub use connection::Settings;
 use copies::Copies;
 use outcomes::AmqpOutcomes;
 use publish::{InOrder, Publisher};
-use receipt::{AmqpReceipt, Desk};
+use receipt::{AmqpReceipt, Desk, Publication};
 use source::{AmqpSource, Tap};
 use topology::{LedgerQueue, Names, RUNGS, ResultsQueue, Wanted, lanes_of};
 
@@ -164,6 +164,7 @@ impl Broker for AmqpBroker {
                     desk: self.desk.clone(),
                     acker: delivery.acker,
                     properties: delivery.properties,
+                    result: Publication::Pending,
                     _channel: channel,
                 };
                 return Ok(Some(Delivery::new(message, tap.lane, Box::new(receipt))));

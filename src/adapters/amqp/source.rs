@@ -13,7 +13,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
 use super::message;
-use super::receipt::{AmqpReceipt, Desk};
+use super::receipt::{AmqpReceipt, Desk, Publication};
 use crate::model::job::Lane;
 use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
 
@@ -92,6 +92,7 @@ fn hand_over(desk: &Arc<Desk>, namespace: &str, line: &Line, delivery: lapin::me
         desk: desk.clone(),
         acker: delivery.acker,
         properties: delivery.properties,
+        result: Publication::Pending,
         _channel: line.channel.clone(),
     };
     Delivery::new(message, line.lane.clone(), Box::new(receipt))
@@ -126,7 +127,7 @@ impl JobSource for AmqpSource {
     fn spare(&mut self) -> Option<Delivery> {
         self.gather();
         let line = self.lines.iter_mut().rfind(|line| !line.held.is_empty())?;
-        let (_, delivery) = line.held.pop_front()?;
+        let (_, delivery) = line.held.pop_back()?;
         Some(hand_over(&self.desk, &self.namespace, line, delivery))
     }
 

@@ -18,10 +18,11 @@ pub use self::broker::MemoryBroker;
 use self::outcomes::Waiting;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
+use crate::model::progress::Progress;
 use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message, QueueEnding, Receipt, Settlement};
 use crate::ports::clock::Clock;
 
-/// The rows in which jobs are served: lane, and whether they were tried before.
+/// The rows in which jobs are served: lane, and whether they go before new ones.
 const ROWS: [(Lane, bool); 4] = [(Lane::Urgent, true), (Lane::Urgent, false), (Lane::Bulk, true), (Lane::Bulk, false)];
 
 /// The queue itself, which outlives the connections to it.
@@ -182,13 +183,13 @@ impl Stored {
         self.due().is_none_or(|due| due <= now)
     }
 
-    fn was_tried(&self) -> bool {
-        self.message.progress.as_ref().is_some_and(|progress| progress.attempts > 0)
+    fn goes_first(&self) -> bool {
+        self.message.progress.as_ref().is_some_and(Progress::goes_first)
     }
 
     /// Its place in [`ROWS`]; the intake has one row.
     fn row(&self) -> usize {
-        let row = |key: &LaneKey| ROWS.iter().position(|row| *row == (key.lane, self.was_tried()));
+        let row = |key: &LaneKey| ROWS.iter().position(|row| *row == (key.lane, self.goes_first()));
         self.lane.as_ref().and_then(row).unwrap_or(0)
     }
 }
@@ -223,7 +224,7 @@ impl Taken {
 
 #[async_trait]
 impl Receipt for Hold {
-    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
+    async fn settle(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
         let body = serde_json::to_vec(&settlement.result).map_err(|error| BrokerError::Refused(error.to_string()))?;
         let mut state = self.store.state();
         self.store.outcome(&mut state, settlement.routing_key(), &body);
@@ -235,15 +236,15 @@ impl Receipt for Hold {
         Ok(())
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, _now: Timestamp) -> Result<(), BrokerError> {
+    async fn defer(&mut self, message: &Message, lane: &LaneKey, _now: Timestamp) -> Result<(), BrokerError> {
         self.store.state().jobs.remove(&self.seq);
-        self.store.add(Stored { lane: Some(lane.clone()), message });
+        self.store.add(Stored { lane: Some(lane.clone()), message: message.clone() });
         Ok(())
     }
 
-    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
+    async fn forward(&mut self, message: &Message, lane: &LaneKey) -> Result<(), BrokerError> {
         self.store.state().jobs.remove(&self.seq);
-        self.store.add(Stored { lane: Some(lane.clone()), message });
+        self.store.add(Stored { lane: Some(lane.clone()), message: message.clone() });
         Ok(())
     }
 
