@@ -163,6 +163,7 @@ pub async fn supervise(
                 common.meter.queue_connected(QueueLink::Up);
                 readiness.ready();
                 let since = common.clock.elapsed();
+                common.limbo.renew(since);
                 let ended = tokio::select! {
                     biased;
                     ended = session(&broker, lanes, common, &stop, grace) => ended,
@@ -170,6 +171,7 @@ pub async fn supervise(
                 };
                 queue.left();
                 common.meter.queue_connected(QueueLink::Down);
+                common.limbo.stop_ageing(common.clock.elapsed());
                 // Requests on the wire hold on to their deliveries, and these to the connection: merely dropped, it
                 // would keep the leads from its successor.
                 let _closed = tokio::time::timeout(GOOD_BYE, broker.close()).await;

@@ -32,6 +32,7 @@ pub fn common(config: &Config) -> Common {
         #[expect(clippy::disallowed_methods, reason = "the one source of chance")]
         jitter: fastrand::f64,
         books: Books::default(),
+        limbo: Arc::default(),
     }
 }
 

@@ -28,6 +28,23 @@ pub struct AttemptRecord {
     pub duration_ms: u64,
 }
 
+/// When a job that comes back is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Return {
+    /// Before the new jobs of its lane, if it was tried.
+    #[default]
+    First,
+    /// Behind the jobs that wait in its lane by then.
+    Last,
+}
+
+impl Return {
+    fn is_first(&self) -> bool {
+        *self == Return::First
+    }
+}
+
 /// The state of a job that was received: attempts so far, and when it may go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -38,6 +55,9 @@ pub struct Progress {
     pub attempts: u32,
     /// Those of them that count towards `retry.max_attempts`.
     pub transient: u32,
+    /// Refusals of credentials or configuration that other jobs have disproved.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disproved: u32,
     pub log: Vec<AttemptRecord>,
     /// How many attempts the log no longer holds.
     pub omitted: u32,
@@ -45,16 +65,28 @@ pub struct Progress {
     /// hands it out, or gets it, may have another clock.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub wait_ms: u64,
+    #[serde(default, skip_serializing_if = "Return::is_first")]
+    pub returns: Return,
 }
 
-fn is_zero(wait_ms: &u64) -> bool {
-    *wait_ms == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 impl Progress {
     /// A job just received for the first time.
     pub fn received(at: Timestamp) -> Self {
-        Self { received_at: at, run: 1, attempts: 0, transient: 0, log: Vec::new(), omitted: 0, wait_ms: 0 }
+        Self {
+            received_at: at,
+            run: 1,
+            attempts: 0,
+            transient: 0,
+            disproved: 0,
+            log: Vec::new(),
+            omitted: 0,
+            wait_ms: 0,
+            returns: Return::First,
+        }
     }
 
     /// Notes an attempt; the oldest one leaves a full log.
@@ -100,6 +132,11 @@ impl Progress {
         let gone = self.log.len().saturating_sub(most);
         self.log.drain(..gone);
         self.omitted = self.omitted.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
+    }
+
+    /// Whether it is read before the new jobs of its lane.
+    pub fn goes_first(&self) -> bool {
+        self.attempts > 0 && self.returns == Return::First
     }
 
     pub fn last(&self) -> Option<&AttemptRecord> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::decode::Readable;
 use super::ids::{AppId, BatchId, JobId, ProviderName, RequestId, RoomId};
 use super::job::{DismissJob, Lane};
-use super::progress::{AttemptRecord, MAX_LOG, Progress};
+use super::progress::{AttemptRecord, MAX_LOG, Progress, Return};
 use super::verdict::{Fault, VerdictLabel};
 
 /// How a job ended.
@@ -129,9 +129,11 @@ impl DismissResult {
             run: self.run,
             attempts: self.attempts,
             transient: u32::try_from(transient).unwrap_or(u32::MAX),
+            disproved: 0,
             log: self.attempt_log.clone(),
             omitted: self.attempts_omitted,
             wait_ms: 0,
+            returns: Return::First,
         }
     }
 

@@ -11,11 +11,13 @@ use super::gate::Gate;
 use super::health::Health;
 use super::lately::Lately;
 use super::limbo::Limbo;
+use super::outlet::{Change, Outlet, Verb};
 use super::stamp::Stamps;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::model::result::DismissResult;
 use crate::policy::decide::RetryPolicy;
+use crate::ports::broker::{BrokerError, Delivery};
 use crate::ports::clock::Clock;
 use crate::ports::meter::Meter;
 use crate::ports::transport::Transport;
@@ -33,6 +35,7 @@ pub struct Common {
     /// A number from 0 to 1, new at each call.
     pub jitter: fn() -> f64,
     pub books: Books,
+    pub limbo: Arc<Limbo>,
 }
 
 impl Common {
@@ -74,7 +77,7 @@ pub struct Account {
     pub name: ProviderName,
     terms: watch::Sender<Arc<Terms>>,
     pub gate: Arc<Gate>,
-    pub limbo: Arc<Limbo>,
+    pub outlet: Outlet,
     pub lately: Arc<Lately>,
     pub health: Health,
     pub in_hand: InHand,
@@ -88,7 +91,7 @@ impl Account {
             name,
             terms: watch::Sender::new(Arc::new(terms)),
             gate: Arc::new(gate),
-            limbo: Arc::default(),
+            outlet: Outlet::new(common.clock.clone()),
             lately: Arc::default(),
             in_hand: InHand::default(),
             common,
@@ -106,6 +109,15 @@ impl Account {
         if !self.speaks_as(&before) {
             self.health.reconfigured();
         }
+    }
+
+    /// Ends a delivery, sooner or later. Nothing is sent while that is refused.
+    pub async fn end(&self, delivery: Delivery, verb: Verb<'_>) -> Result<(), BrokerError> {
+        let tell = |change: Change| {
+            self.common.limbo.stop_ageing(self.common.clock.elapsed());
+            self.health.storage(&change);
+        };
+        self.outlet.end(delivery, verb, &tell).await
     }
 
     /// Tells everybody that a job of this provider is over.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -10,15 +11,17 @@ use super::account::{Account, Terms};
 use super::gate::Permit;
 use super::health::Role;
 use super::limbo::Decision;
+use super::outlet::{Deferral, Verb};
 use super::pick::Pass;
 use super::reception::Job;
 use crate::model::ids::RequestId;
-use crate::model::progress::AttemptRecord;
+use crate::model::progress::{AttemptRecord, Return};
 use crate::model::suspension::SuspensionReason;
 use crate::model::verdict::{Cure, Fault, Verdict};
 use crate::policy::breaker::Event;
 use crate::policy::decide::{self, Next};
-use crate::ports::broker::{BrokerError, JobTime};
+use crate::policy::doubt::{Blame, Refusal};
+use crate::ports::broker::BrokerError;
 use crate::ports::crash::{self, Point};
 use crate::ports::transport::TransportError;
 use crate::provider::{BuildError, Reply, Stamp, withheld};
@@ -28,7 +31,7 @@ pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass:
     let stamp = terms.stamps.fresh(&account, &terms).await;
     // The token may have been long in coming.
     pass.fence.standing().await;
-    let verdict = match stamp {
+    let answer = match stamp {
         Ok(_) if job.job.is_expired(account.common.clock.now()) => {
             let expired = Decision::Settle(Box::new(job.expired(&account.common)));
             return finish(&account, job, expired).await;
@@ -39,20 +42,54 @@ pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass:
         // The provider was suspended since: only what is on the wire goes on.
         Ok(_) if !pass.is_good() => return put_off(&account, job).await,
         Ok(stamp) => match attempt(&account, &terms, &mut job, &pass, stamp).await {
-            Ok(verdict) => verdict,
+            Ok(answer) => answer,
             // Another one may be the sender by now: the job is left to it.
             Err(Unsent::Fenced) => return job.delivery.release().await,
             Err(Unsent::Cancelled) => return cancel(&account, job).await,
             Err(Unsent::Paused) => return put_off(&account, job).await,
         },
-        Err(verdict) => verdict,
+        Err(verdict) => Answer { verdict, written: None },
     };
-    let next = decide::decide(&verdict, &job.progress, &terms.retry, (account.common.jitter)());
-    account.health.observe(pass.role(), event(&account, &terms, &verdict, &next, pass.role()));
-    tell_pace(&pass.permit, &verdict);
+    let mut next = decide::decide(&answer.verdict, &job.progress, &terms.retry, (account.common.jitter)());
+    let seen = look_at(&account, &terms, &answer, &next, &job);
+    let blame = match &seen {
+        Seen::Event(event) => {
+            account.health.observe(pass.role(), *event);
+            Some(Blame::Provider)
+        }
+        // Whatever is wrong with a stale stamp, its job is not to wait for a judgement.
+        Seen::Stale(refusal) => match pass.role() {
+            Role::Ordinary => {
+                account.health.observe(Role::Ordinary, Event::Answered);
+                Some(Blame::Provider)
+            }
+            Role::Probe => {
+                let _in_doubt = account.health.refused(Role::Probe, refusal);
+                Some(Blame::Provider)
+            }
+        },
+        Seen::Refusal(refusal) => account.health.refused(pass.role(), refusal),
+    };
+    tell_pace(&pass.permit, &answer.verdict);
+    // Others are to go out while this one is judged.
     drop(pass);
-    let decision = decision(&account, &job, &verdict, next);
+    let blame = match blame {
+        Some(blame) => blame,
+        None => account.health.judgement(&job.job.job_id).await,
+    };
+    if let Blame::Job(refusals) = blame {
+        job.progress.disproved = job.progress.disproved.saturating_add(refusals);
+        next = decide::decide_own_refusal(&answer.verdict, &job.progress);
+    }
+    let decision = decision(&account, &mut job, &answer.verdict, next);
     finish(&account, job, decision).await
+}
+
+/// What came of an attempt.
+struct Answer {
+    verdict: Verdict,
+    /// When its request was written, by the clock's `elapsed`; None if none was.
+    written: Option<Duration>,
 }
 
 /// Why a request was not written after all.
@@ -77,15 +114,14 @@ async fn put_off(account: &Account, job: Job) -> Result<(), BrokerError> {
 /// Does with a job what was decided; what the queue does not take now is done when the job comes again.
 pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(), BrokerError> {
     let (lane, hold) = (job.lane(), job.hold);
-    let done = match &decision {
-        Decision::Settle(settlement) => job.delivery.settle(settlement).await,
+    let verb = match &decision {
+        Decision::Settle(settlement) => Verb::Settle(settlement),
         Decision::Defer { progress, until } => {
-            let clock = &account.common.clock;
-            let progress = (**progress).clone().waiting(until.saturating_sub(clock.elapsed()));
-            let time = JobTime { not_before: job.job.not_before, now: clock.now() };
-            job.delivery.defer(&lane, progress, time).await
+            let not_before = job.job.not_before;
+            Verb::Defer(Deferral { lane: &lane, progress, until: *until, not_before })
         }
     };
+    let done = account.end(job.delivery, verb).await;
     match (&done, decision) {
         (Ok(()), Decision::Settle(settlement)) => {
             account.settled(&settlement.result);
@@ -93,7 +129,7 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
         (Ok(()), Decision::Defer { .. }) => {}
         (Err(_), decision) => {
             if let Some(hold) = hold {
-                account.limbo.remember(&hold.mark, decision, account.common.clock.elapsed());
+                account.common.limbo.remember(&hold.mark, decision, account.common.clock.elapsed());
             }
         }
     }
@@ -101,26 +137,28 @@ pub async fn finish(account: &Account, job: Job, decision: Decision) -> Result<(
 }
 
 /// Sends one signed request and notes what came of it; an error says that it was not sent after all.
-async fn attempt(
-    account: &Account,
-    terms: &Terms,
-    job: &mut Job,
-    pass: &Pass,
-    stamp: Stamp,
-) -> Result<Verdict, Unsent> {
+async fn attempt(account: &Account, terms: &Terms, job: &mut Job, pass: &Pass, stamp: Stamp) -> Result<Answer, Unsent> {
     let call = match terms.provider.build(&job.job, &stamp) {
         Ok(call) => call,
         Err(error @ (BuildError::NoToken | BuildError::Header(_))) => {
             let fault = Fault::new("unsignable", error.to_string());
-            return Ok(Verdict::Unauthorized { cure: Cure::Operator, fault });
+            return Ok(Answer { verdict: Verdict::Unauthorized { cure: Cure::Operator, fault }, written: None });
         }
     };
     let (at, started) = (account.common.clock.now(), account.common.clock.elapsed());
-    let (written, was_written) = oneshot::channel();
+    let (tell_written, was_written) = oneshot::channel();
     crash::point(Point::Signed);
-    let sending = terms.transport.send(call, terms.timeout, written);
-    let outcome = with_news(sending, was_written, pass, forbidden(account, job)).await?;
+    let sending = terms.transport.send(call, terms.timeout, tell_written);
+    let mut written = None;
+    let news = async {
+        let told = was_written.await;
+        written = told.is_ok().then(|| account.common.clock.elapsed());
+        told
+    };
+    let outcome = with_news(sending, news, pass, forbidden(account, job)).await?;
 
+    // What is answered was written, whether or not its body was asked for.
+    let written = written.or_else(|| outcome.is_ok().then_some(started));
     let (verdict, http_status, request_id) = read(terms, &outcome, &stamp);
     if let Verdict::Unauthorized { .. } = &verdict {
         // Whatever is wrong with it, the next request or probe is to show whether a new one is better.
@@ -137,7 +175,7 @@ async fn attempt(
     };
     account.common.meter.attempt(&account.name, &record);
     job.progress.note(record);
-    Ok(verdict)
+    Ok(Answer { verdict, written })
 }
 
 /// Resolves when it is polled while the request may not be written. It wakes nobody by itself: it is polled before
@@ -159,7 +197,7 @@ async fn forbidden(account: &Account, job: &Job) -> Unsent {
 /// stood against it before it was written: a connection may be long in opening, or the process may have stood still.
 async fn with_news(
     sending: impl Future<Output = Result<Reply, TransportError>>,
-    was_written: oneshot::Receiver<()>,
+    was_written: impl Future<Output = Result<(), oneshot::error::RecvError>>,
     pass: &Pass,
     forbidden: impl Future<Output = Unsent>,
 ) -> Result<Result<Reply, TransportError>, Unsent> {
@@ -197,17 +235,33 @@ fn read(
     }
 }
 
-/// What an attempt says of the provider's health. A throttle shows that it is there and knows us. A probe that is refused
-/// for a stale stamp proves nothing: its job gets a fresh one, but the others wait.
-fn event(account: &Account, terms: &Terms, verdict: &Verdict, next: &Next, role: Role) -> Event {
-    match (next, verdict, role) {
-        (Next::Suspend(_, reason), _, _) if !account.speaks_as(terms) => Event::Outdated(*reason),
-        (Next::Suspend(_, reason), _, _) => Event::Refused(*reason),
-        (Next::Settle(_) | Next::Defer(_), Verdict::Transient(_), _) => Event::Failed,
-        (Next::Settle(_) | Next::Defer(_), Verdict::Unauthorized { .. }, Role::Probe) => {
-            Event::Refused(SuspensionReason::Credentials)
+/// What an attempt shows of the provider.
+enum Seen<'a> {
+    Event(Event),
+    Refusal(Refusal<'a>),
+    /// The job gets a fresh stamp. A probe that is refused for a stale one is no good sign all the same.
+    Stale(Refusal<'a>),
+}
+
+/// What an attempt says of the provider's health. What was never sent is no job's fault, and what other settings were
+/// refused shows nothing of these.
+fn look_at<'a>(account: &Account, terms: &Terms, answer: &Answer, next: &Next, job: &'a Job) -> Seen<'a> {
+    let refusal =
+        |reason, written| Refusal { job: &job.job.job_id, reason, written, disproved: job.progress.disproved };
+    match (next, &answer.verdict, answer.written) {
+        (Next::Suspend(_, reason), ..) if !account.speaks_as(terms) => Seen::Event(Event::Outdated(*reason)),
+        (Next::Suspend(_, reason), _, None) => Seen::Event(Event::Refused(*reason)),
+        (Next::Suspend(_, reason), _, Some(written)) => Seen::Refusal(refusal(*reason, written)),
+        (_, Verdict::Transient(_), _) => Seen::Event(Event::Failed),
+        (_, Verdict::Unauthorized { .. }, written) => {
+            Seen::Stale(refusal(SuspensionReason::Credentials, written.unwrap_or_default()))
         }
-        (Next::Settle(_) | Next::Defer(_), _, _) => Event::Answered,
+        (
+            _,
+            Verdict::Dismissed | Verdict::AlreadyGone(_) | Verdict::Rejected(_) | Verdict::Misconfigured(_),
+            Some(written),
+        ) if account.speaks_as(terms) => Seen::Event(Event::Taken(written)),
+        (_, _, _) => Seen::Event(Event::Answered),
     }
 }
 
@@ -224,13 +278,20 @@ fn tell_pace(permit: &Permit, verdict: &Verdict) {
     }
 }
 
-fn decision(account: &Account, job: &Job, verdict: &Verdict, next: Next) -> Decision {
+fn decision(account: &Account, job: &mut Job, verdict: &Verdict, next: Next) -> Decision {
     let common = &account.common;
     let wait = match next {
         Next::Settle(ending) => {
             return Decision::Settle(Box::new(job.settlement(common, ending.outcome, ending.error)));
         }
-        Next::Defer(wait) | Next::Suspend(wait, _) => wait,
+        Next::Defer(wait) | Next::Suspend(wait, _) => {
+            job.progress.returns = Return::First;
+            wait
+        }
+        Next::Behind(wait) => {
+            job.progress.returns = Return::Last;
+            wait
+        }
     };
     tracing::info!(
         job_id = %job.job.job_id,

@@ -1,23 +1,24 @@
 //! The health of one provider, as its requests show it and its metrics tell it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use super::account::Common;
 use super::controls;
-use crate::model::ids::ProviderName;
+use super::outlet::Change;
+use crate::model::ids::{JobId, ProviderName};
 use crate::model::ledger::Act;
 use crate::model::suspension::SuspensionReason;
+pub use crate::policy::breaker::Role;
 use crate::policy::breaker::{Admission, Breaker, Event, Suspension};
+use crate::policy::doubt::{Blame, Refusal};
 use crate::ports::meter::Suspended;
 
-/// Whether a request is the one that tries whether a suspended provider is back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Ordinary,
-    Probe,
-}
+/// So long a refused job waits in our hands for another one to show whose fault it is, if none is on its way.
+const JUDGEMENT_WAIT: Duration = Duration::from_secs(2);
 
 /// The breaker of one provider; outlives every connection to the queue.
 pub struct Health {
@@ -28,16 +29,39 @@ pub struct Health {
     news: Notify,
     /// An operator's, before anything that the breaker knows; that goes on beneath it.
     pause: watch::Sender<Option<Act>>,
+    /// Since when the queue refuses what we publish, if it does.
+    unstored: watch::Sender<Option<Duration>>,
+    /// A refusal may have been judged: whoever waits for that looks again.
+    judgements: watch::Sender<()>,
+    unjudged: AtomicUsize,
 }
 
 impl Health {
     pub fn new(provider: ProviderName, common: Common) -> Self {
-        Self { provider, common, breaker: Mutex::default(), news: Notify::new(), pause: watch::Sender::default() }
+        Self {
+            provider,
+            common,
+            breaker: Mutex::default(),
+            news: Notify::new(),
+            pause: watch::Sender::default(),
+            unstored: watch::Sender::default(),
+            judgements: watch::Sender::default(),
+            unjudged: AtomicUsize::new(0),
+        }
     }
 
     /// Why nothing is sent to the provider, if nothing is.
     pub fn suspended(&self) -> Option<SuspensionReason> {
-        if self.is_paused() { Some(SuspensionReason::Paused) } else { self.breaker().suspended() }
+        if self.is_paused() {
+            return Some(SuspensionReason::Paused);
+        }
+        let unstored = self.unstored.borrow().map(|_| SuspensionReason::Results);
+        self.breaker().suspended().or(unstored)
+    }
+
+    /// The suspension during which lanes are not consumed at all.
+    pub fn refusing(&self) -> Option<SuspensionReason> {
+        if self.is_paused() { Some(SuspensionReason::Paused) } else { self.breaker().refusing() }
     }
 
     /// Whether an operator asked that nothing is sent.
@@ -46,8 +70,21 @@ impl Health {
     }
 
     async fn resumed(&self) {
-        let mut pauses = self.pauses();
-        let _none = pauses.wait_for(Option::is_none).await;
+        let (mut pauses, mut unstored) = (self.pauses(), self.unstored.subscribe());
+        while self.is_held() {
+            pauses.wait_for(Option::is_none).await.ok();
+            unstored.wait_for(Option::is_none).await.ok();
+        }
+    }
+
+    /// Whether nothing is to be sent, whatever the provider says.
+    fn is_held(&self) -> bool {
+        self.is_paused() || self.is_unstored()
+    }
+
+    /// Whether the queue refuses what we publish.
+    fn is_unstored(&self) -> bool {
+        self.unstored.borrow().is_some()
     }
 
     /// Tells of pauses and their ends.
@@ -94,7 +131,7 @@ impl Health {
     /// Whether what was admitted in this role may still go out.
     pub fn still_admits(&self, role: Role) -> bool {
         match role {
-            Role::Ordinary | Role::Probe if self.is_paused() => false,
+            Role::Ordinary | Role::Probe if self.is_held() => false,
             Role::Ordinary => self.breaker().is_closed(),
             Role::Probe => self.breaker().is_probing(),
         }
@@ -102,21 +139,83 @@ impl Health {
 
     /// Takes in what a request showed, and tells when the provider is suspended or back.
     pub fn observe(&self, role: Role, event: Event) {
-        let now = self.common.clock.elapsed();
-        let (before, after) = {
-            let mut breaker = self.breaker();
-            let before = breaker.suspension();
-            match role {
-                Role::Ordinary => breaker.observe(event, now),
-                Role::Probe => breaker.observe_probe(event, now),
+        self.change(|breaker, now| match role {
+            Role::Ordinary => breaker.observe(event, now),
+            Role::Probe => breaker.observe_probe(event, now),
+        });
+    }
+
+    /// Takes in that a job was refused; the judgement says whose that is.
+    pub fn refused(&self, role: Role, refusal: &Refusal<'_>) -> Option<Blame> {
+        self.change(|breaker, now| breaker.observe_refusal(refusal, role, now))
+    }
+
+    /// Waits for the judgement on a refusal that is in doubt.
+    pub async fn judgement(&self, job: &JobId) -> Blame {
+        let _unjudged = Unjudged::of(self);
+        let mut judgements = self.judgements.subscribe();
+        let mut deadline = self.common.clock.elapsed() + JUDGEMENT_WAIT;
+        loop {
+            judgements.borrow_and_update();
+            if let Some(blame) = self.breaker().blame(job) {
+                return blame;
             }
-            (before, breaker.suspension())
-        };
-        self.news.notify_one();
-        if before == after {
-            return;
+            tokio::select! {
+                biased;
+                _ = judgements.changed() => {}
+                () = self.common.clock.sleep_until(deadline) => {
+                    self.change(|breaker, _| breaker.declare());
+                    deadline += JUDGEMENT_WAIT;
+                }
+            }
+        }
+    }
+
+    /// How many jobs wait for a judgement.
+    pub fn unjudged(&self) -> usize {
+        self.unjudged.load(Ordering::Relaxed)
+    }
+
+    /// Tells when jobs begin to wait for a judgement, and when there may be one.
+    pub fn judgements(&self) -> watch::Receiver<()> {
+        self.judgements.subscribe()
+    }
+
+    /// What we publish is refused, or taken again.
+    pub fn storage(&self, change: &Change) {
+        let provider = &self.provider;
+        match change {
+            Change::Closed(what) => {
+                tracing::error!(%provider, reason = %SuspensionReason::Results, what, "suspended: its jobs stay queued");
+                self.unstored.send_replace(Some(self.common.clock.elapsed()));
+            }
+            Change::StillClosed => return,
+            Change::Open(lasted) => {
+                tracing::info!(%provider, reason = %SuspensionReason::Results, "back after {lasted:.1?}: sending again");
+                self.unstored.send_replace(None);
+            }
         }
         self.show();
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Breaker, Duration) -> T) -> T {
+        let now = self.common.clock.elapsed();
+        let (before, changed, after) = {
+            let mut breaker = self.breaker();
+            let before = breaker.suspension();
+            let changed = change(&mut breaker, now);
+            (before, changed, breaker.suspension())
+        };
+        self.news.notify_one();
+        self.judgements.send_replace(());
+        if before != after {
+            self.show();
+            self.tell(before, after, now);
+        }
+        changed
+    }
+
+    fn tell(&self, before: Option<Suspension>, after: Option<Suspension>, now: Duration) {
         let reason = |suspension: &Suspension| suspension.reason;
         let provider = &self.provider;
         match (before, after) {
@@ -162,10 +261,33 @@ impl Health {
             since: wall - now.saturating_sub(since),
             next_probe: next_probe.map(|moment| wall + moment.saturating_sub(now)),
         });
-        self.common.meter.suspended(&self.provider, paused.or(known));
+        let unstored = self.unstored.borrow().map(|since| Suspended {
+            reason: SuspensionReason::Results,
+            since: wall - now.saturating_sub(since),
+            next_probe: None,
+        });
+        self.common.meter.suspended(&self.provider, paused.or(known).or(unstored));
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job that waits for a judgement, counted while it does.
+struct Unjudged<'a>(&'a Health);
+
+impl<'a> Unjudged<'a> {
+    fn of(health: &'a Health) -> Self {
+        health.unjudged.fetch_add(1, Ordering::Relaxed);
+        health.judgements.send_replace(());
+        Self(health)
+    }
+}
+
+impl Drop for Unjudged<'_> {
+    fn drop(&mut self) {
+        self.0.unjudged.fetch_sub(1, Ordering::Relaxed);
+        self.0.judgements.send_replace(());
     }
 }

@@ -10,12 +10,11 @@ use super::account::Account;
 use super::backlog;
 use super::carry;
 use super::hand::Hand;
-use super::health::Role;
+use super::outlet::Verb;
 use super::pick::{self, Picked};
 use super::stop::Stop;
 use crate::model::job::Lane as JobLane;
 use crate::model::suspension::SuspensionReason;
-use crate::policy::breaker::Event;
 use crate::ports::broker::{Broker, BrokerError, Lead};
 use crate::ports::crash::{self, Point};
 
@@ -71,6 +70,7 @@ impl Lane {
 
     /// Waits for what is on the wire. Cancel-safe.
     pub async fn drain(&mut self) {
+        self.account.outlet.give_up();
         while let Some(landing) = self.flights.join_next().await {
             if let Err(error) = self.settled(landing) {
                 tracing::warn!(provider = %self.account.name, %error, "while draining");
@@ -118,9 +118,12 @@ impl Lane {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pauses = account.health.pauses();
+        let mut judgements = account.health.judgements();
         loop {
-            let room = self.flights.len() < account.terms().max_in_flight;
-            let suspended = refusing(&account);
+            // Who waits for a judgement is not on the wire.
+            let on_the_wire = self.flights.len().saturating_sub(account.health.unjudged());
+            let room = on_the_wire < account.terms().max_in_flight;
+            let suspended = account.health.refusing();
             match suspended {
                 Some(_) => hand.put_down().await?,
                 None => hand.take_up().await?,
@@ -135,6 +138,7 @@ impl Lane {
                     None
                 }
                 Ok(()) = pauses.changed() => None,
+                Ok(()) = judgements.changed() => None,
                 Err(error) = &mut backlog => return Err(error),
                 // Not while jobs are pulled one by one: nothing gathers then, and a slow pull would never end.
                 _ = look.tick(), if suspended.is_none() => {
@@ -166,20 +170,22 @@ impl Lane {
             let done = match picked {
                 Picked::Send { job, pass, terms } => carry::carry(account, terms, *job, pass).await,
                 Picked::Finish { job, decision } => carry::finish(&account, *job, decision).await,
-                Picked::Settle { delivery, settlement } => pick::settle(&account, delivery, &settlement).await,
-                Picked::Move { job } => job.forward().await,
+                Picked::Settle { over } => pick::settle(&account, *over).await,
+                Picked::Move { job } => {
+                    let (delivery, lane) = job.onward();
+                    account.end(delivery, Verb::Forward(&lane)).await
+                }
                 Picked::Release { delivery } => delivery.release().await,
             };
             (session, lane, done)
         });
     }
 
-    /// A refused result means that its queue is full: that is no reason to connect anew.
+    /// What the queue refuses is no reason to connect anew.
     fn landed(&mut self, landing: Landing) -> Result<(), BrokerError> {
         match self.settled(landing) {
             Err(BrokerError::Refused(what)) => {
-                tracing::debug!(provider = %self.account.name, what, "the queue takes no more");
-                self.account.health.observe(Role::Ordinary, Event::Refused(SuspensionReason::Results));
+                tracing::debug!(provider = %self.account.name, what, "a job went back to its queue");
                 Ok(())
             }
             other => other,
@@ -210,15 +216,4 @@ impl Lane {
             self.account.in_hand.set(lane, held + self.aloft[lane as usize]);
         }
     }
-}
-
-/// The suspension during which lanes are not consumed at all. An outage is not one: its pauses are short.
-fn refusing(account: &Account) -> Option<SuspensionReason> {
-    account.health.suspended().filter(|reason| match reason {
-        SuspensionReason::Outage => false,
-        SuspensionReason::Credentials
-        | SuspensionReason::Configuration
-        | SuspensionReason::Results
-        | SuspensionReason::Paused => true,
-    })
 }

@@ -11,9 +11,9 @@ use super::reception::Job;
 use crate::model::progress::Progress;
 use crate::ports::broker::Settlement;
 
-/// So many are remembered; beyond it a job is rather sent again.
+/// So many are remembered; beyond it the job of the oldest is rather sent again.
 const CAPACITY: usize = 10_000;
-/// Another replica may have had the job since: what is older is forgotten.
+/// Another replica may have had the job since: what is older is forgotten, the time not counted in which no job could come.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// What was decided about a job.
@@ -55,7 +55,7 @@ impl Mark {
     }
 }
 
-/// The jobs of one provider that are in our hands, or whose decision is still to be carried out.
+/// The jobs that are in our hands, or whose decision is still to be carried out.
 #[derive(Default)]
 pub struct Limbo {
     jobs: Mutex<Jobs>,
@@ -95,6 +95,20 @@ impl Limbo {
         }
     }
 
+    /// Looks a job up, and leaves a decision where it is.
+    pub fn peek(&self, mark: &Mark, now: Duration) -> Known {
+        let known = self.look_up(mark, now);
+        if let Known::Decided(decision) = &known {
+            self.remember(mark, decision.clone(), now);
+        }
+        known
+    }
+
+    /// A decision was carried out.
+    pub fn forget(&self, mark: &Mark) {
+        self.jobs().decided.remove(mark);
+    }
+
     pub fn take_off(self: &Arc<Self>, mark: Mark) -> Aloft {
         self.jobs().aloft.insert(mark.clone());
         Aloft { limbo: self.clone(), mark }
@@ -104,11 +118,21 @@ impl Limbo {
     pub fn remember(&self, mark: &Mark, decision: Decision, now: Duration) {
         let mut jobs = self.jobs();
         if jobs.decided.len() >= CAPACITY {
-            jobs.decided.retain(|_, (since, _)| now < *since + LIFETIME);
+            let oldest = jobs.decided.iter().min_by_key(|(_, (since, _))| *since).map(|(mark, _)| mark.clone());
+            oldest.and_then(|oldest| jobs.decided.remove(&oldest));
         }
-        if jobs.decided.len() < CAPACITY {
-            jobs.decided.insert(mark.clone(), (now, decision));
-        }
+        jobs.decided.insert(mark.clone(), (now, decision));
+    }
+
+    /// Forgets what is old by now. What is left is as new as if it were decided now, for the queue takes no results.
+    pub fn stop_ageing(&self, now: Duration) {
+        self.jobs().decided.retain(|_, (since, _)| now < *since + LIFETIME);
+        self.renew(now);
+    }
+
+    /// All of it is as new as if it were decided now: until now no job could come.
+    pub fn renew(&self, now: Duration) {
+        self.jobs().decided.values_mut().for_each(|(since, _)| *since = now);
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -119,5 +143,47 @@ impl Limbo {
 impl Drop for Aloft {
     fn drop(&mut self) {
         self.limbo.jobs().aloft.remove(&self.mark);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn mark(n: usize) -> Mark {
+        Mark { job: n.to_string(), content: 0, run: 1, attempts: 0 }
+    }
+
+    fn decision() -> Decision {
+        Decision::Defer(Box::new(Progress::received(jiff::Timestamp::UNIX_EPOCH)))
+    }
+
+    fn is_known(limbo: &Limbo, n: usize, now: Duration) -> bool {
+        matches!(limbo.look_up(&mark(n), now), Known::Decided(_))
+    }
+
+    #[test]
+    fn a_decision_lives_as_long_as_the_outage_and_a_quarter_of_an_hour() {
+        let limbo = Limbo::default();
+        limbo.remember(&mark(1), decision(), Duration::ZERO);
+        limbo.remember(&mark(2), decision(), 10 * MINUTE);
+        limbo.stop_ageing(20 * MINUTE);
+        limbo.renew(500 * MINUTE);
+        assert!(!is_known(&limbo, 1, 501 * MINUTE), "it was old when the outage began");
+        limbo.remember(&mark(3), decision(), 500 * MINUTE);
+        assert!(is_known(&limbo, 2, 514 * MINUTE));
+        assert!(!is_known(&limbo, 3, 515 * MINUTE));
+    }
+
+    #[test]
+    fn the_oldest_decision_makes_room_for_a_new_one() {
+        let limbo = Limbo::default();
+        for n in 0..=CAPACITY {
+            limbo.remember(&mark(n), decision(), Duration::from_millis(n as u64));
+        }
+        let now = Duration::from_millis(CAPACITY as u64);
+        assert_eq!([0, 1, CAPACITY].map(|n| is_known(&limbo, n, now)), [false, true, true]);
     }
 }

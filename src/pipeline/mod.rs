@@ -14,6 +14,7 @@ pub mod health;
 pub mod lane;
 pub mod lately;
 pub mod limbo;
+pub mod outlet;
 pub mod pick;
 pub mod reception;
 pub mod recorder;

@@ -1,23 +1,20 @@
 //! What is to be done with the best job at hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::account::{Account, Service, Terms};
+use super::account::{Account, Common, Service, Terms};
 use super::dedupe::Checked;
 use super::gate::Permit;
 use super::health::Role;
 use super::limbo::{Decision, Known, Mark};
-use super::reception::{self, Job, Received};
+use super::outlet::Verb;
+use super::reception::{self, Job, Over, Received};
 use crate::model::job::Lane;
 use crate::model::result::{DismissResult, Outcome};
 use crate::model::verdict::Fault;
 use crate::ports::broker::{BrokerError, Delivery, ProviderKnown, Settlement};
 use crate::ports::fence::Fence;
 use crate::ports::meter::Found;
-
-/// A copy of a job that is being sent comes back after this long, when more is known.
-const COPY_WAIT: Duration = Duration::from_secs(1);
 
 /// The right to send one request: the breaker and the quota agreed. Dropped unused it costs nothing.
 pub struct Pass {
@@ -70,8 +67,7 @@ pub enum Picked {
         decision: Decision,
     },
     Settle {
-        delivery: Box<Delivery>,
-        settlement: Box<Settlement>,
+        over: Box<Over>,
     },
     Move {
         job: Box<Job>,
@@ -87,7 +83,8 @@ impl Picked {
     pub fn lane(&self) -> Lane {
         let origin = match self {
             Picked::Send { job, .. } | Picked::Finish { job, .. } | Picked::Move { job } => &job.delivery.origin,
-            Picked::Settle { delivery, .. } | Picked::Release { delivery } => &delivery.origin,
+            Picked::Settle { over } => &over.delivery.origin,
+            Picked::Release { delivery } => &delivery.origin,
         };
         origin.as_ref().map_or(Lane::Bulk, |origin| origin.lane)
     }
@@ -98,7 +95,11 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
     let common = &account.common;
     let origin = delivery.origin.clone();
     let mut job = match reception::receive(delivery, common) {
-        Received::Over(delivery, settlement) => return Picked::Settle { delivery, settlement },
+        Received::Over(over) => return Picked::Settle { over: Box::new(over) },
+        Received::InHand(job) => {
+            let decision = job.deferred(job.copy_until(common));
+            return Picked::Finish { job, decision };
+        }
         Received::Job(job) => job,
     };
     if origin.is_some_and(|origin| origin != job.lane()) {
@@ -106,9 +107,9 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
     }
     common.books.sightings.seen(&job.job, common.clock.now());
     let (mark, terms) = (Mark::of(&job), account.terms());
-    let decision = match account.limbo.look_up(&mark, common.clock.elapsed()) {
+    let decision = match common.limbo.look_up(&mark, common.clock.elapsed()) {
         Known::Aloft => {
-            let decision = job.deferred(common.clock.elapsed() + COPY_WAIT.max(job.progress.wait()));
+            let decision = job.deferred(job.copy_until(common));
             return Picked::Finish { job, decision };
         }
         Known::Decided(decision) => Some(decision),
@@ -118,7 +119,7 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
             Repeated::No => instead_of_sending(account, &terms, &job),
         },
     };
-    job.hold = Some(account.limbo.take_off(mark));
+    job.hold = Some(common.limbo.take_off(mark));
     match (decision, pass.take()) {
         (Some(decision), unused) => {
             *pass = unused;
@@ -164,7 +165,7 @@ fn answer(account: &Account, job: Job, result: Arc<DismissResult>) -> Picked {
         Some(_) | None => ProviderKnown::No,
     };
     let settlement = Settlement { result: Arc::unwrap_or_clone(result), provider_known };
-    Picked::Settle { delivery: Box::new(job.delivery), settlement: Box::new(settlement) }
+    Picked::Settle { over: Box::new(Over::of(job.delivery, settlement)) }
 }
 
 /// Whether a job has no business at its provider, or not yet.
@@ -190,8 +191,10 @@ fn instead_of_sending(account: &Account, terms: &Terms, job: &Job) -> Option<Dec
 }
 
 /// Settles what needed no provider.
-pub async fn settle(account: &Account, delivery: Box<Delivery>, settlement: &Settlement) -> Result<(), BrokerError> {
-    delivery.settle(settlement).await?;
+pub async fn settle(account: &Account, over: Over) -> Result<(), BrokerError> {
+    let Over { delivery, settlement, decided } = over;
+    account.end(delivery, Verb::Settle(&settlement)).await?;
     account.settled(&settlement.result);
+    decided.inspect(|mark| account.common.limbo.forget(mark));
     Ok(())
 }

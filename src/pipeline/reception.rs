@@ -5,14 +5,17 @@ use std::time::Duration;
 use uuid::{NoContext, Uuid};
 
 use super::account::Common;
-use super::limbo::{Aloft, Decision};
+use super::limbo::{Aloft, Decision, Known, Mark};
 use crate::model::decode::{self, Invalid};
 use crate::model::ids::JobId;
 use crate::model::job::DismissJob;
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Ending, Outcome};
 use crate::model::verdict::Fault;
-use crate::ports::broker::{BrokerError, Delivery, LaneKey, Message, ProviderKnown, QueueEnding, Settlement};
+use crate::ports::broker::{Delivery, LaneKey, Message, ProviderKnown, QueueEnding, Settlement};
+
+/// A copy of a job that is being sent comes back after this long, when more is known.
+const COPY_WAIT: Duration = Duration::from_secs(1);
 
 /// A job in hand, with all that is known of it.
 pub struct Job {
@@ -29,13 +32,18 @@ impl Job {
         LaneKey { provider: self.job.provider.clone(), lane: self.job.lane }
     }
 
-    /// Puts the job where it belongs; what is known of it goes with it.
-    pub async fn forward(mut self) -> Result<(), BrokerError> {
+    /// For the queue where it belongs; what is known of the job goes with it.
+    pub fn onward(mut self) -> (Delivery, LaneKey) {
         let lane = self.lane();
         if self.progress.attempts > 0 || self.progress.run > 1 {
             self.delivery.message.progress = Some(self.progress);
         }
-        self.delivery.forward(&lane).await
+        (self.delivery, lane)
+    }
+
+    /// Until when it is left alone because a copy of it is in our hands, by the clock's `elapsed`: then more is known.
+    pub fn copy_until(&self, common: &Common) -> Duration {
+        common.clock.elapsed() + COPY_WAIT.max(self.progress.wait())
     }
 
     /// The decision to leave it alone until then, by the clock's `elapsed`.
@@ -68,7 +76,24 @@ impl Job {
 pub enum Received {
     Job(Box<Job>),
     /// It ends here and now.
-    Over(Box<Delivery>, Box<Settlement>),
+    Over(Over),
+    /// The queue gave up on it, and a copy of it is in our hands: that one decides.
+    InHand(Box<Job>),
+}
+
+/// A delivery that needs no provider any more.
+pub struct Over {
+    pub delivery: Delivery,
+    pub settlement: Settlement,
+    /// Under what the decision is remembered that is carried out with it, if one was.
+    pub decided: Option<Mark>,
+}
+
+impl Over {
+    /// Without a decision that was remembered.
+    pub fn of(delivery: Delivery, settlement: Settlement) -> Self {
+        Self { delivery, settlement, decided: None }
+    }
 }
 
 /// Reads a delivery. A job without an ID is given one, which travels on with it.
@@ -86,15 +111,12 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
             let job = Job { job, progress, delivery, hold: None };
             match job.delivery.message.ended.as_ref().and_then(ending) {
                 None => Received::Job(Box::new(job)),
-                Some((outcome, error)) => {
-                    let settlement = job.settlement(common, outcome, Some(error));
-                    Received::Over(Box::new(job.delivery), Box::new(settlement))
-                }
+                Some(ended) => given_up(job, ended, common),
             }
         }
         Err(invalid) => {
             let settlement = refuse(invalid, fallback, progress, common);
-            Received::Over(Box::new(delivery), Box::new(settlement))
+            Received::Over(Over::of(delivery, settlement))
         }
     }
 }
@@ -104,6 +126,23 @@ fn read(message: &Message, fallback: &JobId) -> Result<DismissJob, Invalid> {
         None => decode::decode(&message.body, fallback),
         Some(fault) => Err(Invalid { message: fault.clone(), readable: Box::new(decode::readable(&message.body)) }),
     }
+}
+
+/// The end of a job that the queue gave up: what its provider accepted is not lost with that.
+fn given_up(mut job: Job, (outcome, error): (Outcome, Fault), common: &Common) -> Received {
+    let mark = Mark::of(&job);
+    let mut settle = |progress: Option<Progress>| {
+        job.progress = progress.unwrap_or_else(|| job.progress.clone());
+        job.settlement(common, outcome, Some(error.clone()))
+    };
+    // It is not handed over yet: whoever carries it out may be stopped.
+    let (settlement, decided) = match common.limbo.peek(&mark, common.clock.elapsed()) {
+        Known::Aloft => return Received::InHand(Box::new(job)),
+        Known::Decided(Decision::Settle(settlement)) => (*settlement, Some(mark)),
+        Known::Decided(Decision::Defer { progress, .. }) => (settle(Some(*progress)), Some(mark)),
+        Known::No => (settle(None), None),
+    };
+    Received::Over(Over { delivery: job.delivery, settlement, decided })
 }
 
 /// The end of a job whose provider nobody here knows.
@@ -148,3 +187,7 @@ fn new_id(common: &Common) -> JobId {
     let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos));
     JobId::parse(id.to_string()).expect("a UUID is a job ID")
 }
+
+#[cfg(test)]
+#[path = "reception_tests.rs"]
+mod tests;

@@ -36,6 +36,7 @@ async fn an_outage_lasts_as_long_as_the_dead_letters_do_not_take_what_the_ledger
         providers: [].into(),
         jitter: || 1.0,
         books: Books::default(),
+        limbo: Default::default(),
     };
     let mut outage = Outage::Told { since: Duration::ZERO };
     let ended = keep(&mut Full, &MemoryLedger::default(), &common, &mut outage).await;

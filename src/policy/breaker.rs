@@ -1,7 +1,10 @@
 //! Whether a provider may be sent to: a circuit breaker as a state machine over (event, moment).
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::doubt::{Blame, Doubt, Refusal};
+use crate::model::ids::JobId;
 use crate::model::suspension::SuspensionReason;
 
 /// So many failures in a row open the breaker.
@@ -12,17 +15,36 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The pause after refused credentials or configuration: one cloud locks a key that is tried too often.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
-/// The pause after our own queue of results was found full.
-const RESULTS_PAUSE: Duration = Duration::from_secs(5);
+/// So many jobs refused in a row, none taken since, are the provider's refusal where nothing else is known.
+const JOBS_TO_PROVE: usize = 3;
+/// So many more at most where refusals were disproved of late: then some jobs are known to be refused for themselves.
+const MOST_DISPROVED: usize = 2;
+/// For so long a request that was taken shows that credentials and configuration are good: enough to clear the provider
+/// of the refusals of a job that others have disproved before.
+const TRUST: Duration = Duration::from_secs(300);
+/// A job that was refused so soon after another one was taken, and nobody comes after it, was the last of its batch: that
+/// the credentials went bad just between the two is far less likely than that the job is.
+const MOMENT: Duration = Duration::from_secs(1);
+/// So many jobs are remembered of which a refusal was disproved after they had gone back to their queue.
+const MOST_OWED: usize = 1_000;
+
+/// Whether a request is the one that tries whether a suspended provider is back, or whether another job is refused too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Ordinary,
+    Probe,
+}
 
 /// What an attempt says about the provider's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It answered and knew us, whatever it said about the job.
+    /// It took a request that was written at this moment as one of ours, whatever it said about the job.
+    Taken(Duration),
+    /// It answered, as with a throttle: it is there, and may not even have looked at our credentials.
     Answered,
     /// It failed, or could not be reached.
     Failed,
-    /// It refused us for this reason.
+    /// It refused us for this reason, and no job can be blamed.
     Refused(SuspensionReason),
     /// It refused settings that have been replaced since.
     Outdated(SuspensionReason),
@@ -32,7 +54,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     Go,
-    /// A single one, to see whether the provider is back. Asking took the probe.
+    /// A single one, to see whether the provider is back or takes another job. Asking took the probe.
     Probe,
     /// None before this moment.
     Wait(Duration),
@@ -62,11 +84,29 @@ pub struct Breaker {
     state: State,
     /// Before this moment no probe goes out, whatever happens: credentials were refused.
     rest_until: Duration,
+    /// Present while it is closed and a refusal is not judged yet.
+    doubt: Option<Doubt>,
+    /// When the last request was written that the provider took under the present settings.
+    taken: Option<Duration>,
+    /// What was written later than this and is taken shows that the suspension was a mistake.
+    proved_until: Option<Duration>,
+    /// Refusals that were disproved since the provider was last suspended.
+    disproved: usize,
+    /// Jobs of which a refusal was disproved, and who have not heard of it.
+    owed: VecDeque<JobId>,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed { failures: 0 }, rest_until: Duration::ZERO }
+        Self {
+            state: State::Closed { failures: 0 },
+            rest_until: Duration::ZERO,
+            doubt: None,
+            taken: None,
+            proved_until: None,
+            disproved: 0,
+            owed: VecDeque::new(),
+        }
     }
 }
 
@@ -79,16 +119,33 @@ impl Breaker {
     /// The same with all that is known of it.
     pub fn suspension(&self) -> Option<Suspension> {
         match self.state {
-            State::Closed { .. } => None,
+            State::Closed { .. } => {
+                let declared = self.doubt.as_ref().filter(|doubt| doubt.is_declared)?;
+                Some(Suspension { reason: declared.reason, since: declared.since, next_probe: None })
+            }
             State::Open { reason, since, until, .. } => Some(Suspension { reason, since, next_probe: Some(until) }),
             State::Probing { reason, since, .. } => Some(Suspension { reason, since, next_probe: None }),
+        }
+    }
+
+    /// Why its jobs are left in their queues, if they are. While a refusal is in doubt they are not: any other job may
+    /// be the witness. Nor are they in an outage: its pauses are short.
+    pub fn refusing(&self) -> Option<SuspensionReason> {
+        match self.state {
+            State::Closed { .. } => None,
+            State::Open { reason, .. } | State::Probing { reason, .. } => match reason {
+                SuspensionReason::Outage | SuspensionReason::Results => None,
+                SuspensionReason::Credentials | SuspensionReason::Configuration | SuspensionReason::Paused => {
+                    Some(reason)
+                }
+            },
         }
     }
 
     /// Asks for one request.
     pub fn admit(&mut self, now: Duration) -> Admission {
         match self.state {
-            State::Closed { .. } => Admission::Go,
+            State::Closed { .. } => self.doubt.as_mut().map_or(Admission::Go, Doubt::admit),
             State::Open { until, .. } if now < until => Admission::Wait(until),
             State::Open { reason, since, pause, .. } => {
                 self.state = State::Probing { reason, since, pause };
@@ -100,16 +157,17 @@ impl Breaker {
 
     /// Whether an ordinary request that was admitted before may still go out.
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed { .. })
+        matches!(self.state, State::Closed { .. }) && self.doubt.is_none()
     }
 
     /// Whether the probe that was admitted is still waited for.
     pub fn is_probing(&self) -> bool {
-        matches!(self.state, State::Probing { .. })
+        matches!(self.state, State::Probing { .. }) || self.doubt.as_ref().is_some_and(Doubt::is_asking)
     }
 
     /// The probe was not sent after all: another one may be taken.
     pub fn probe_unsent(&mut self, now: Duration) {
+        self.witness_gone();
         if let State::Probing { reason, since, pause } = self.state {
             self.state = State::Open { reason, since, until: now, pause };
         }
@@ -118,16 +176,20 @@ impl Breaker {
     /// The provider's settings were replaced. What was refused as misconfigured may be tried at once, for somebody has
     /// seen to it; refused credentials keep their pause, whatever stands in their place.
     pub fn reconfigured(&mut self, now: Duration) {
+        self.taken = None;
         if let State::Open { reason: reason @ SuspensionReason::Configuration, since, pause, .. } = self.state {
             self.state = State::Open { reason, since, until: now.max(self.rest_until), pause };
         }
     }
 
     /// Takes in what an ordinary request showed. While the breaker is open such news is late: only a refusal changes
-    /// anything, for it tells more than a failure did. No refusal makes a pause shorter.
+    /// anything, for it tells more than a failure did, and what disproves one. No refusal makes a pause shorter.
     pub fn observe(&mut self, event: Event, now: Duration) {
+        if let Event::Taken(written) = event {
+            self.take(written);
+        }
         self.state = match (self.state, event) {
-            (State::Closed { .. }, Event::Answered) => State::Closed { failures: 0 },
+            (State::Closed { .. }, Event::Taken(_) | Event::Answered) => State::Closed { failures: 0 },
             (State::Closed { failures }, Event::Failed) if failures + 1 < FAILURES_TO_OPEN => {
                 State::Closed { failures: failures + 1 }
             }
@@ -140,10 +202,15 @@ impl Breaker {
             }
             (State::Open { .. } | State::Probing { .. }, Event::Outdated(reason @ SuspensionReason::Credentials))
             | (_, Event::Refused(reason)) => self.opened(reason, now, pause_after(reason)),
+            (State::Open { .. } | State::Probing { .. }, Event::Taken(written))
+                if self.proved_until.is_some_and(|proved| proved < written) =>
+            {
+                State::Closed { failures: 0 }
+            }
             (state @ State::Closed { .. }, Event::Outdated(_))
             | (
                 state @ (State::Open { .. } | State::Probing { .. }),
-                Event::Answered | Event::Failed | Event::Outdated(_),
+                Event::Taken(_) | Event::Answered | Event::Failed | Event::Outdated(_),
             ) => state,
         };
     }
@@ -152,10 +219,13 @@ impl Breaker {
     pub fn observe_probe(&mut self, event: Event, now: Duration) {
         let (reason, since, pause) = match self.state {
             State::Probing { reason, since, pause } => (reason, since, pause),
-            State::Closed { .. } | State::Open { .. } => return self.observe(event, now),
+            State::Closed { .. } | State::Open { .. } => {
+                self.witness_gone();
+                return self.observe(event, now);
+            }
         };
         self.state = match (event, reason) {
-            (Event::Answered, _) => State::Closed { failures: 0 },
+            (Event::Taken(_) | Event::Answered, _) => State::Closed { failures: 0 },
             (Event::Failed, SuspensionReason::Outage | SuspensionReason::Results) => {
                 self.opened(SuspensionReason::Outage, now, (pause * 2).min(LONGEST_PAUSE))
             }
@@ -169,6 +239,124 @@ impl Breaker {
             // It says nothing of what is set now: another probe does.
             (Event::Outdated(_), _) => State::Open { reason, since, until: now.max(self.rest_until), pause },
         };
+        if let Event::Taken(written) = event {
+            self.take(written);
+        }
+    }
+
+    /// Takes in that a job was refused, and says whose that is; None while it is in doubt: [`Breaker::blame`] tells later.
+    pub fn observe_refusal(&mut self, refusal: &Refusal<'_>, role: Role, now: Duration) -> Option<Blame> {
+        let event = Event::Refused(refusal.reason);
+        match (self.state, role) {
+            (State::Closed { .. }, _) => {}
+            // It is there, and refuses somebody.
+            (State::Probing { reason: SuspensionReason::Outage, .. }, Role::Probe) => {
+                self.state = State::Closed { failures: 0 };
+            }
+            (State::Open { .. } | State::Probing { .. }, Role::Ordinary) => {
+                let proved_until = self.proved_until.map(|proved| proved.max(refusal.written));
+                self.observe(event, now);
+                self.proved_until = proved_until;
+                return Some(Blame::Provider);
+            }
+            (State::Open { .. } | State::Probing { .. }, Role::Probe) => {
+                self.observe_probe(event, now);
+                return Some(Blame::Provider);
+            }
+        }
+        if let Some(refusals) = self.disproves(refusal) {
+            if role == Role::Probe {
+                self.witness_gone();
+            }
+            self.disproved += 1;
+            return Some(Blame::Job(refusals));
+        }
+        let jobs = self.jobs_to_prove(refusal.written);
+        let doubt = self.doubt.get_or_insert_with(|| Doubt::new(refusal.reason, now));
+        doubt.accuse(refusal);
+        if role == Role::Probe {
+            doubt.attest();
+        }
+        if !doubt.is_proved(jobs) {
+            return None;
+        }
+        let (reason, last) = (doubt.reason, doubt.last_written());
+        self.state = self.opened(reason, now, pause_after(reason));
+        self.proved_until = Some(last);
+        Some(Blame::Provider)
+    }
+
+    /// Whose a refusal is that was in doubt; None while it still is.
+    pub fn blame(&mut self, job: &JobId) -> Option<Blame> {
+        match (self.forgive(job), &self.doubt) {
+            (true, _) => Some(Blame::Job(1)),
+            (false, Some(doubt)) if doubt.accuses(job) && !doubt.is_declared => None,
+            (false, Some(_) | None) => Some(Blame::Provider),
+        }
+    }
+
+    /// A refused job has waited for its judgement, and unless a witness is under way, there is none to be had: but for the
+    /// last jobs of a batch the provider counts as suspended until there is one.
+    pub fn declare(&mut self) {
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| !doubt.is_asking()) else { return };
+        let last = doubt.last_written();
+        if self.taken.is_some_and(|taken| last <= taken + MOMENT) {
+            self.clear(last + MOMENT);
+        } else {
+            doubt.is_declared = true;
+        }
+    }
+
+    /// How many of the job's refusals are disproved at once, this one included, if it is.
+    fn disproves(&mut self, refusal: &Refusal<'_>) -> Option<u32> {
+        let taken = self.taken?;
+        if refusal.written < taken {
+            return Some(1 + u32::from(self.forgive(refusal.job)));
+        }
+        let is_recent = refusal.written - taken <= TRUST;
+        let was_owed = is_recent && self.forgive(refusal.job);
+        (was_owed || (is_recent && refusal.disproved > 0)).then(|| 1 + u32::from(was_owed))
+    }
+
+    /// Takes a job from those who are owed a word; false if it is none of them.
+    fn forgive(&mut self, job: &JobId) -> bool {
+        let place = self.owed.iter().position(|owed| owed == job);
+        place.and_then(|place| self.owed.remove(place)).is_some()
+    }
+
+    /// How many jobs must be refused in a row. After some that were refused for themselves, a few more may follow each
+    /// other by chance.
+    fn jobs_to_prove(&self, now: Duration) -> usize {
+        let trusted = self.taken.is_some_and(|taken| now <= taken + TRUST);
+        JOBS_TO_PROVE + usize::from(trusted) + self.disproved.min(MOST_DISPROVED)
+    }
+
+    /// The provider took a request that was written then.
+    fn take(&mut self, written: Duration) {
+        if let State::Closed { .. } = self.state {
+            self.taken = self.taken.max(Some(written));
+        }
+        self.clear(written);
+    }
+
+    /// Lays on their jobs the refusals of what was written before.
+    fn clear(&mut self, written: Duration) {
+        let Some(doubt) = &mut self.doubt else { return };
+        let cleared = doubt.disproved_by(written);
+        if doubt.is_over() {
+            self.doubt = None;
+        }
+        self.disproved += cleared.len();
+        self.owed.extend(cleared);
+        while self.owed.len() > MOST_OWED {
+            self.owed.pop_front();
+        }
+    }
+
+    fn witness_gone(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.witness_gone();
+        }
     }
 
     /// Open from now on; the same reason goes on.
@@ -177,14 +365,17 @@ impl Breaker {
             self.rest_until = self.rest_until.max(now + pause);
         }
         let since = self.suspension().filter(|known| known.reason == reason).map_or(now, |known| known.since);
+        (self.doubt, self.proved_until) = (None, None);
+        if reason != SuspensionReason::Outage {
+            (self.taken, self.disproved) = (None, 0);
+        }
         State::Open { reason, since, until: (now + pause).max(self.rest_until), pause }
     }
 }
 
 fn pause_after(reason: SuspensionReason) -> Duration {
     match reason {
-        SuspensionReason::Results => RESULTS_PAUSE,
-        SuspensionReason::Outage => FIRST_PAUSE,
+        SuspensionReason::Outage | SuspensionReason::Results => FIRST_PAUSE,
         SuspensionReason::Credentials | SuspensionReason::Configuration | SuspensionReason::Paused => REFUSAL_PAUSE,
     }
 }

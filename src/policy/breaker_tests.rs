@@ -89,7 +89,6 @@ fn new_settings_are_tried_at_once_unless_credentials_were_refused() {
     check(&[REFUSED], Admission::Wait(T + REFUSAL_PAUSE));
     check(&[REFUSED, TYPO], Admission::Wait(T + REFUSAL_PAUSE));
     check(&[Event::Failed; FAILURES_TO_OPEN as usize], Admission::Wait(T + FIRST_PAUSE));
-    check(&[Event::Refused(SuspensionReason::Results)], Admission::Wait(T + RESULTS_PAUSE));
 }
 
 #[test]
@@ -98,7 +97,6 @@ fn no_later_trouble_shortens_the_pause_of_refused_credentials() {
         let mut breaker = after(&[REFUSED, Event::Refused(reason)]);
         assert_eq!(breaker.admit(T), Admission::Wait(T + REFUSAL_PAUSE), "{reason}");
     }
-    assert_eq!(after(&[Event::Refused(SuspensionReason::Results)]).admit(T), Admission::Wait(T + RESULTS_PAUSE));
 }
 
 #[test]
@@ -164,16 +162,4 @@ fn a_probe_that_was_not_sent_may_be_taken_again() {
     assert_eq!(breaker.admit(later), Admission::Probe);
     breaker.probe_unsent(later);
     assert_eq!(breaker.admit(later), Admission::Probe);
-}
-
-#[test]
-fn a_full_results_queue_does_not_shorten_the_pause_after_a_refusal() {
-    let mut breaker = Breaker::default();
-    breaker.observe(Event::Refused(SuspensionReason::Credentials), T);
-    breaker.observe(Event::Refused(SuspensionReason::Results), T);
-    assert_eq!(breaker.suspended(), Some(SuspensionReason::Credentials));
-    assert_eq!(breaker.admit(T), Admission::Wait(T + REFUSAL_PAUSE));
-    assert_eq!(breaker.admit(T + REFUSAL_PAUSE), Admission::Probe);
-    breaker.observe(Event::Refused(SuspensionReason::Results), T + REFUSAL_PAUSE);
-    assert_eq!(breaker.admit(T + REFUSAL_PAUSE + RESULTS_PAUSE), Admission::Hold, "one probe at a time");
 }

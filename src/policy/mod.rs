@@ -5,6 +5,8 @@ pub mod backoff;
 pub mod breaker;
 pub mod bucket;
 pub mod decide;
+pub mod doubt;
 pub mod eta;
 pub mod pace;
 pub mod quota;
+pub mod storage;

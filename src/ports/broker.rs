@@ -1,7 +1,8 @@
 //! The queue, seen from the pipeline.
 //!
 //! A [`Delivery`] is a job in hand. Each of its verbs consumes it and ends our hold on it; a delivery that is dropped
-//! without a verb comes back from the queue later, like one whose verb failed.
+//! without a verb comes back from the queue later, like one whose verb failed. Only where the queue refuses what is to be
+//! stored does the job stay in hand: to give it back would cost one of the times that it may be handed out.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -28,6 +29,17 @@ pub enum BrokerError {
     Refused(String),
     #[error("no queue takes {0}")]
     Unroutable(String),
+}
+
+/// Why a verb of a delivery did not end it.
+#[derive(thiserror::Error)]
+pub enum Unended {
+    /// The queue takes no more of this at present; the job is still in hand.
+    #[error("the broker refused a message: {what}")]
+    Refused { what: String, delivery: Box<Delivery> },
+    /// The queue failed.
+    #[error(transparent)]
+    Failed(#[from] BrokerError),
 }
 
 /// A job's bytes and all that travels beside them.
@@ -133,20 +145,33 @@ impl Delivery {
     }
 
     /// Publishes the result (and the dead letter, where the outcome asks for one), confirmed, then lets the job go.
-    pub async fn settle(self, settlement: &Settlement) -> Result<(), BrokerError> {
-        self.receipt.settle(self.message, settlement).await
+    pub async fn settle(mut self, settlement: &Settlement) -> Result<(), Unended> {
+        let ended = self.receipt.settle(&self.message, settlement).await;
+        self.unless_refused(ended)
     }
 
     /// Stores the job with its `progress`, to come back to `lane` when its wait is over and its own time has come, then
     /// lets this copy go. It may come back earlier, with what is left of its wait.
-    pub async fn defer(mut self, lane: &LaneKey, progress: Progress, time: JobTime) -> Result<(), BrokerError> {
+    pub async fn defer(mut self, lane: &LaneKey, progress: Progress, time: JobTime) -> Result<(), Unended> {
         self.message.progress = Some(progress);
-        self.receipt.defer(self.message, lane, time).await
+        let ended = self.receipt.defer(&self.message, lane, time).await;
+        self.unless_refused(ended)
     }
 
     /// Puts the job into `lane`, then lets this copy go.
-    pub async fn forward(self, lane: &LaneKey) -> Result<(), BrokerError> {
-        self.receipt.forward(self.message, lane).await
+    pub async fn forward(mut self, lane: &LaneKey) -> Result<(), Unended> {
+        let ended = self.receipt.forward(&self.message, lane).await;
+        self.unless_refused(ended)
+    }
+
+    fn unless_refused(self, ended: Result<(), BrokerError>) -> Result<(), Unended> {
+        match ended {
+            Ok(()) => Ok(()),
+            Err(BrokerError::Refused(what)) => Err(Unended::Refused { what, delivery: Box::new(self) }),
+            Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_) | BrokerError::Unroutable(_))) => {
+                Err(Unended::Failed(error))
+            }
+        }
     }
 
     /// Gives the job back as it is.
@@ -155,12 +180,19 @@ impl Delivery {
     }
 }
 
-/// The queue's half of a [`Delivery`]; the verbs mean what they mean there.
+impl std::fmt::Debug for Unended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The queue's half of a [`Delivery`]; the verbs mean what they mean there. After [`BrokerError::Refused`] the job is still
+/// in hand, and the same verb is asked for again or the job is released.
 #[async_trait]
 pub trait Receipt: Send + Sync {
-    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError>;
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError>;
-    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError>;
+    async fn settle(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError>;
+    async fn defer(&mut self, message: &Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError>;
+    async fn forward(&mut self, message: &Message, lane: &LaneKey) -> Result<(), BrokerError>;
     async fn release(self: Box<Self>) -> Result<(), BrokerError>;
 }
 
@@ -176,8 +208,9 @@ pub trait JobSource: Send {
     /// The best delivery at hand: urgent before bulk, due retries before new jobs of their lane.
     fn best(&mut self) -> Option<Delivery>;
 
-    /// The delivery at hand that is missed least, for a probe: new jobs before retries, bulk before urgent. So each probe
-    /// takes another job for as long as there are new ones.
+    /// The delivery at hand that is missed least, for a probe: new jobs before retries, bulk before urgent, and the one that
+    /// came last. So each probe takes another job for as long as there are new ones, and one that stands far from the
+    /// best: neighbours may have the same trouble.
     fn spare(&mut self) -> Option<Delivery>;
 
     /// Shows the jobs at hand, the best first, until told that it is enough: the body and the message ID.
@@ -212,7 +245,8 @@ pub trait Broker: Send + Sync {
     /// The jobs of one provider; `prefetch` is how many may be at hand from each of its queues.
     async fn lanes(&self, provider: &ProviderName, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError>;
 
-    /// The job of a provider that is missed least, as [`JobSource::spare`] says, without taking any other one into hand.
+    /// A job of a provider that is missed little, of the row that [`JobSource::spare`] says, without taking any other one
+    /// into hand.
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError>;
 
     /// The right to send for a provider; None while another holds it.

@@ -28,6 +28,8 @@ impl Trouble {
     pub(super) fn by_status(status: StatusCode, code: Option<&str>) -> Self {
         match (status.as_u16(), code) {
             (429, _) => Trouble::Throttled,
+            // A firewall or a proxy forbids whatever it likes: that shows nothing of credentials, which it does not know.
+            (403, None) => Trouble::Misconfigured,
             (401 | 403, _) => Trouble::Refused,
             (408, _) => Trouble::Transient,
             // All jobs go to the same server in the same way: what redirects one, or forbids POST, does it to all.

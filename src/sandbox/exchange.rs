@@ -119,7 +119,11 @@ fn decide(sandbox: &Sandbox, dialect: &dyn Dialect, ticket: &mut Ticket, heard: 
         Some(Effect::Close) => silent(Kind::Closed, Then::Close),
         Some(Effect::Garbage) => {
             ticket.decide(Kind::Garbage, Some(200), name);
-            Then::Answer(garbage())
+            Then::Answer(page(StatusCode::OK, GARBAGE))
+        }
+        Some(Effect::Forbidden) => {
+            ticket.decide(Kind::Unauthorized, Some(403), name);
+            Then::Answer(page(StatusCode::FORBIDDEN, b"<html><body>Request blocked</body></html>"))
         }
         Some(Effect::Say(trouble)) => Then::Answer(say(sandbox, dialect, ticket, trouble, name)),
         None => {
@@ -150,9 +154,12 @@ fn say(
 }
 
 /// What a proxy on the way might say, broken off.
-fn garbage() -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from_static(b"<html><body>{\"Response\xff")));
-    *reply.status_mut() = StatusCode::OK;
+const GARBAGE: &[u8] = b"<html><body>{\"Response\xff";
+
+/// What something on the way says in place of the cloud.
+fn page(status: StatusCode, text: &'static [u8]) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from_static(text)));
+    *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     reply
 }

@@ -23,6 +23,7 @@ pub enum Effect {
     Reset,
     Close,
     Garbage,
+    Forbidden,
     Say(Trouble),
 }
 
@@ -122,6 +123,7 @@ fn step(text: &str) -> Option<Step> {
         ("reset", Effect::Reset),
         ("close", Effect::Close),
         ("garbage", Effect::Garbage),
+        ("forbidden", Effect::Forbidden),
         ("gone", Effect::Say(Trouble::Gone)),
         ("badparam", Effect::Say(Trouble::BadParam)),
         ("noauth", Effect::Say(Trouble::NoAuth)),
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn every_row_of_the_table_is_a_prefix() {
         let rows: Vec<_> = FAULTS_HELP.lines().filter(|line| !line.starts_with(' ')).collect();
-        assert_eq!(rows.len(), 14);
+        assert_eq!(rows.len(), 15);
         for row in rows {
             let prefix = row.split_whitespace().next().unwrap();
             let example = prefix.replace("<status>", "503").replace("<ms>", "100").replace("<n>", "2");

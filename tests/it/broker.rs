@@ -192,6 +192,7 @@ mod rabbitmq {
     keeps! { RabbitMq:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
+        a_job_that_goes_last_comes_back_behind_those_that_wait
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
         a_deferred_job_waits_what_was_decided_however_clocks_are_set
         what_is_at_hand_goes_on_waiting
@@ -265,6 +266,7 @@ mod memory {
     keeps! { Memory:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
+        a_job_that_goes_last_comes_back_behind_those_that_wait
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
         a_deferred_job_waits_what_was_decided_however_clocks_are_set
         what_is_at_hand_goes_on_waiting
@@ -288,6 +290,7 @@ mod sqlite {
     keeps! { Sqlite:
         a_forwarded_job_reaches_its_lane_as_it_was_sent
         retries_go_before_new_jobs_and_urgent_before_bulk
+        a_job_that_goes_last_comes_back_behind_those_that_wait
         a_deferred_job_comes_back_when_it_is_due_with_its_progress
         a_deferred_job_waits_what_was_decided_however_clocks_are_set
         what_is_at_hand_goes_on_waiting

@@ -12,10 +12,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::plan::{Answer, CloudPlan, Dialect, MS, Phase, SECOND};
-use super::world::{Refusal, Seen, WorkerId, World};
-
-/// A suspended provider is tried again no sooner.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
+use super::world::{Seen, WorkerId, World};
 
 /// A worker's way to one cloud.
 pub struct Cloud {
@@ -39,14 +36,14 @@ enum Way {
 impl Transport for Cloud {
     async fn send(&self, call: Call, timeout: Duration, written: oneshot::Sender<()>) -> Result<Reply, TransportError> {
         let room = String::from_utf8_lossy(&call.body).into_owned();
-        let number = self.may_send(&room);
+        self.may_send(&room);
         let sent = tokio::time::timeout(timeout, self.exchange(&room, written)).await;
         let (answer, reply) = match sent {
             Ok(Ok((answer, reply))) => (Some(answer), Ok(reply)),
             Ok(Err(error)) => (None, Err(error)),
             Err(_) => (None, Err(TransportError::Timeout(timeout))),
         };
-        self.came_back(&room, number, answer);
+        self.world.note(format_args!("w{} {room} came back: {answer:?}", self.worker));
         reply
     }
 }
@@ -60,8 +57,8 @@ impl Cloud {
         self.plan().phases.iter().find(|(from, to, _)| (*from..*to).contains(&now)).map(|(.., phase)| *phase)
     }
 
-    /// What must hold whenever a request goes out. Returns its number.
-    fn may_send(&self, room: &str) -> u64 {
+    /// What must hold whenever a request goes out.
+    fn may_send(&self, room: &str) {
         let (world, now) = (&self.world, self.world.now());
         let job = world.job(room);
         world.note(format_args!("w{} {room} sent to {}", self.worker, self.plan().name));
@@ -75,29 +72,10 @@ impl Cloud {
         if job.expires_at.is_some_and(|end| wall >= World::wall(end)) {
             world.fault(format!("{room} was sent although it expired at {:?}", job.expires_at));
         }
-        let (picked, refused, number) = {
-            let mut state = world.state();
-            state.sent += 1;
-            let refused = state.refused.get(&(self.worker, self.index)).copied();
-            (state.picked.get(&job.id).copied(), refused, state.sent)
-        };
+        let picked = world.state().picked.get(&job.id).copied();
         if picked.is_none_or(|(_, at)| at != now) {
             world.fault(format!("{room} was picked at {picked:?} but sent later: an urgent job may have come"));
         }
-        match refused {
-            Some(Refusal { at, .. }) if at < now && now < at + REFUSAL_PAUSE => {
-                world.fault(format!("{room} was sent to {} although it refused us at {at:?}", self.plan().name));
-            }
-            Some(Refusal { at, probe: Some(_) }) if at < now => {
-                world.fault(format!("{room} was sent beside a probe to {}", self.plan().name));
-            }
-            Some(Refusal { at, probe: None }) if at < now => {
-                let probing = Refusal { at, probe: Some(number) };
-                world.state().refused.insert((self.worker, self.index), probing);
-            }
-            Some(_) | None => {}
-        }
-        number
     }
 
     /// Operators are obeyed within two seconds, however long a connection is in opening.
@@ -112,23 +90,6 @@ impl Cloud {
             |(from, to, index): &(Duration, Duration, usize)| *index == self.index && *from + SOON < now && now < *to;
         if let Some((from, ..)) = world.plan.pauses.iter().find(|pause| is_paused(pause)) {
             world.fault(format!("{room} was sent to {} although it was paused at {from:?}", self.plan().name));
-        }
-    }
-
-    fn came_back(&self, room: &str, number: u64, answer: Option<Answer>) {
-        self.world.note(format_args!("w{} {room} came back: {answer:?}", self.worker));
-        let now = self.world.now();
-        let refused = &mut self.world.state().refused;
-        let key = (self.worker, self.index);
-        match answer {
-            Some(Answer::Refused | Answer::Misconfigured) => {
-                refused.insert(key, Refusal { at: now, probe: None });
-            }
-            Some(_) | None => {
-                if refused.get(&key).is_some_and(|refusal| refusal.probe == Some(number)) {
-                    refused.remove(&key);
-                }
-            }
         }
     }
 
@@ -165,7 +126,7 @@ impl Cloud {
         let mut state = world.state();
         let seen = &mut state.arrivals[index];
         seen.told = Some(world.clock.elapsed());
-        seen.id = (answer != Answer::Unreadable).then_some(id);
+        seen.id = (!matches!(answer, Answer::Unreadable | Answer::Forbidden)).then_some(id);
         Ok((answer, reply))
     }
 
@@ -233,6 +194,7 @@ pub fn reply(dialect: Dialect, answer: Answer, id: &str) -> Reply {
             Answer::Rejected => (400, Some("InvalidParameter.IllegalRoomID")),
             Answer::Refused => (401, Some("InvalidAccessKey")),
             Answer::Misconfigured => (404, Some("InvalidActionOrVersion")),
+            Answer::Forbidden => (403, None),
         },
         Dialect::Huawei => match answer {
             Answer::Dismissed => (202, None),
@@ -243,6 +205,7 @@ pub fn reply(dialect: Dialect, answer: Answer, id: &str) -> Reply {
             Answer::Rejected => (400, Some("APIGW.0602")),
             Answer::Refused => (401, Some("APIGW.0303")),
             Answer::Misconfigured => (404, Some("APIGW.0101")),
+            Answer::Forbidden => (403, None),
         },
     };
     let mut headers = HeaderMap::new();
@@ -250,7 +213,7 @@ pub fn reply(dialect: Dialect, answer: Answer, id: &str) -> Reply {
         headers.insert("retry-after", seconds.into());
     }
     let body = match (dialect, answer, code) {
-        (_, Answer::Unreadable, _) => "<html>".to_owned(),
+        (_, Answer::Unreadable | Answer::Forbidden, _) => "<html>".to_owned(),
         (Dialect::Volcengine, _, None) => json!({ "ResponseMetadata": { "RequestId": id } }).to_string(),
         (Dialect::Volcengine, _, Some(code)) => {
             json!({ "ResponseMetadata": { "RequestId": id, "Error": { "Code": code, "Message": "m" } } }).to_string()

@@ -108,8 +108,29 @@ pub fn job_id(message: &Message) -> String {
     message.message_id.clone().unwrap_or_default()
 }
 
+/// The attempts of a job that comes before new ones; none where it goes behind them.
 pub fn attempts(message: &Message) -> u32 {
-    message.progress.as_ref().map_or(0, |progress| progress.attempts)
+    let first = message.progress.as_ref().filter(|progress| progress.goes_first());
+    first.map_or(0, |progress| progress.attempts)
+}
+
+/// So often may a job go back as it was: a broker would give it up in the end.
+const MOST_GIVEN_BACK: usize = 40;
+
+/// A job goes back over a connection that is whole.
+pub fn given_back(world: &World, conn: &Conn, job: &str) {
+    if !conn.is_whole() {
+        return;
+    }
+    let times = {
+        let mut state = world.state();
+        let times = state.given_back.entry(job.to_owned()).or_default();
+        *times += 1;
+        *times
+    };
+    if times == MOST_GIVEN_BACK {
+        world.fault(format!("{job} went back to its queue {times} times"));
+    }
 }
 
 /// A tried job is back in its queue as it was.

@@ -1,6 +1,7 @@
 //! The workers of a run: the real supervision, started, killed and stopped as the plan says.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use roomsweep::app::wire::OpenError;
 use roomsweep::model::ids::{AppId, ProviderName, RequestId};
 use roomsweep::model::job::DismissJob;
 use roomsweep::model::secret::Secret;
+use roomsweep::model::suspension::SuspensionReason;
 use roomsweep::model::verdict::{Fault, Verdict};
 use roomsweep::pipeline::account::{Account, Common, Service, Terms};
 use roomsweep::pipeline::books::{self, Books, Repeats};
@@ -69,6 +71,7 @@ impl Worker {
             providers: world.plan.clouds.iter().map(name).collect(),
             jitter,
             books: Books::of(Arc::new(SlowLedger::new(&world.ledger, world.plan.ledger)), Repeats::Sent),
+            limbo: Arc::default(),
         };
         let accounts = (0..world.plan.clouds.len()).map(|index| Arc::new(account(world, &common, id, index)));
         let accounts: Vec<Arc<Account>> = accounts.collect();
@@ -76,12 +79,14 @@ impl Worker {
         let (stopper, stop) = stop::channel();
         let access = SimAccess { world: world.clone(), worker: id };
         let (held, grace, meter) = (lanes.clone(), world.plan.grace, common.meter.clone());
+        let watched = (world.clone(), common.meter.clone());
         let task = tokio::task::spawn_local(async move {
             let readiness = Readiness::starting();
             tokio::select! {
                 biased;
                 ended = run::supervise(&access, &held, &common, &readiness, stop, grace) => ended,
                 never = books::tend(&common, &accounts, KEEP) => match never {},
+                never = watch(&watched.0, &watched.1) => match never {},
             }
         });
         Self { world: world.clone(), id, lanes, meter, stopper, task }
@@ -126,6 +131,20 @@ impl Worker {
 
     pub fn is_over(&self) -> bool {
         self.task.is_finished()
+    }
+}
+
+/// Notes which clouds the worker takes to refuse everybody: it tells when it will probe them.
+async fn watch(world: &World, meter: &Meter) -> Infallible {
+    loop {
+        for status in meter.providers() {
+            let refuses = [SuspensionReason::Credentials, SuspensionReason::Configuration].map(Some);
+            if refuses.contains(&status.suspended) && status.next_probe.is_some() {
+                let now = world.now();
+                world.state().suspended.entry(status.name.to_string()).or_insert(now);
+            }
+        }
+        tokio::time::sleep(5 * SECOND).await;
     }
 }
 

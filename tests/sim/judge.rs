@@ -10,7 +10,7 @@ use roomsweep::model::verdict::VerdictLabel;
 use roomsweep::ports::ledger::Ledger;
 
 use super::checker::{self, Arrival, Case, Losses, Told};
-use super::plan::{Answer, Kind, Phase};
+use super::plan::{Answer, Event, Kind, Phase};
 use super::world::{Seen, World};
 
 /// Beyond what slots, breaker, hand-over and backoff have to wait.
@@ -19,6 +19,8 @@ const SLACK: Duration = Duration::from_secs(60);
 const REFUSAL: Duration = Duration::from_secs(30);
 /// A lead to be taken, a refusal to be probed, and a queue of results to be tried again.
 const PAUSES: Duration = Duration::from_secs(5 + 30 + 5);
+/// Three refusals of a job that goes behind all others each time, at the longest waits between them.
+const JUDGEMENTS: Duration = Duration::from_secs(3 * 35);
 /// All waits of a job's eight attempts, and as many throttles as a room is good for.
 const BACKOFF: Duration = Duration::from_secs(64 + 5 * 4);
 
@@ -28,8 +30,16 @@ pub fn latest(world: &World) -> Duration {
     // A job's own time is told by whoever has it.
     let start = |start| start + plan.behind();
     let wanted = plan.jobs.iter().map(|job| job.put.max(job.not_before.map_or(Duration::ZERO, start))).max();
-    let wanted = wanted.unwrap_or_default();
-    let calm = plan.faults_end.max(wanted);
+    let full = plan.events.iter().map(|(at, event)| match event {
+        Event::ResultsFull(pause) => *at + *pause,
+        Event::Cut(_)
+        | Event::BrokerAway(_)
+        | Event::LeadLost(_)
+        | Event::Kill(..)
+        | Event::Stop(..)
+        | Event::ClockSet(..) => *at,
+    });
+    let calm = full.max().unwrap_or_default().max(plan.faults_end).max(wanted.unwrap_or_default());
     let state = world.state();
     let work = |index: usize| {
         let cloud = &plan.clouds[index];
@@ -45,7 +55,7 @@ pub fn latest(world: &World) -> Duration {
     };
     let work = (0..plan.clouds.len()).map(work).max().unwrap_or_default();
     let replies = plan.clouds.iter().map(|cloud| cloud.timeout).max().unwrap_or_default() * plan.max_attempts;
-    calm + work + replies + BACKOFF + PAUSES + SLACK
+    calm + work + replies + BACKOFF + PAUSES + JUDGEMENTS + SLACK
 }
 
 /// Everything that is wrong, in words.
@@ -69,6 +79,8 @@ pub fn judge(world: &World, results: &[(String, Vec<u8>)], dead: &[(String, Vec<
         faults.extend(once(world, id, &mine));
     }
     faults.extend(sent_again(world));
+    faults.extend(burnt(world));
+    faults.extend(suspended(world));
     faults.extend(unrecorded(world, &results));
     faults
 }
@@ -153,6 +165,7 @@ fn outcome(world: &World, result: &DismissResult) -> Vec<String> {
         (Kind::ForeignApp, outcome) => outcome == Outcome::Rejected && result.attempts == 0,
         (Kind::Ordinary, Outcome::Dismissed) => last == Some(VerdictLabel::Dismissed),
         (Kind::Ordinary, Outcome::AlreadyGone) => last == Some(VerdictLabel::AlreadyGone),
+        (Kind::Ordinary, Outcome::Rejected) if job.last.is_refusal() => refusals(result) >= 3,
         (Kind::Ordinary, Outcome::Rejected) => job.last == Answer::Rejected && last == Some(VerdictLabel::Rejected),
         (Kind::Ordinary, Outcome::Exhausted) => {
             transient + result.attempts_omitted >= world.plan.max_attempts && last == Some(VerdictLabel::Transient)
@@ -160,6 +173,52 @@ fn outcome(world: &World, result: &DismissResult) -> Vec<String> {
         (Kind::Ordinary, Outcome::Invalid) => false,
     };
     if right { Vec::new() } else { vec![format!("{} ends wrongly: {result:?}", result.job_id)] }
+}
+
+fn refusals(result: &DismissResult) -> usize {
+    let is_refusal = |label| matches!(label, VerdictLabel::Unauthorized | VerdictLabel::Misconfigured);
+    result.attempt_log.iter().filter(|record| is_refusal(record.verdict)).count()
+}
+
+/// Of a cloud that refuses everybody no worker asks more than it must: what was on the wire at the first refusal, some to
+/// prove it, and one request now and then.
+fn burnt(world: &World) -> Vec<String> {
+    const TO_PROVE: usize = 8;
+    const NOW_AND_THEN: Duration = Duration::from_secs(5);
+    let state = world.state();
+    let mut faults = Vec::new();
+    for (index, cloud) in world.plan.clouds.iter().enumerate() {
+        let refusing =
+            cloud.phases.iter().filter(|(.., phase)| matches!(phase, Phase::Refusing | Phase::Misconfigured));
+        for (from, to, phase) in refusing {
+            let mut mine = BTreeMap::<u64, Vec<&Seen>>::new();
+            let in_phase = |seen: &&Seen| seen.cloud == index && (*from..*to).contains(&seen.at);
+            let refused =
+                state.arrivals.iter().filter(in_phase).filter(|seen| seen.answer.is_some_and(Answer::is_refusal));
+            refused.for_each(|seen| mine.entry(seen.worker).or_default().push(seen));
+            for (worker, seen) in mine {
+                let Some(known) = seen.iter().filter_map(|seen| seen.told).min() else { continue };
+                let later = seen.iter().filter(|seen| seen.at > known + cloud.max_transit).count();
+                let most = TO_PROVE + ((*to - *from).as_secs() / NOW_AND_THEN.as_secs()) as usize;
+                if later > most {
+                    faults.push(format!(
+                        "w{worker} sent {later} requests to {} that was {phase:?}; {most} may",
+                        cloud.name
+                    ));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// A cloud that always takes other jobs is never found to refuse them all.
+fn suspended(world: &World) -> Vec<String> {
+    let state = world.state();
+    let refuses = |phase: &(Duration, Duration, Phase)| matches!(phase.2, Phase::Refusing | Phase::Misconfigured);
+    let named = |name: &str| world.plan.clouds.iter().find(|cloud| cloud.name == name).expect("a cloud of the plan");
+    let wrong = state.suspended.iter().filter(|(name, _)| !named(name).phases.iter().any(refuses));
+    wrong.map(|(name, at)| format!("{name} was suspended at {at:?} although it refused no other job")).collect()
 }
 
 /// Dead letters are there for exactly the results that ask for one.

@@ -76,11 +76,22 @@ pub enum Answer {
     Gone,
     Failed,
     Unreadable,
-    Throttled { retry_after: Option<u64> },
+    Throttled {
+        retry_after: Option<u64>,
+    },
     ThrottledInside200,
     Rejected,
     Refused,
     Misconfigured,
+    /// A page of a firewall.
+    Forbidden,
+}
+
+impl Answer {
+    /// Whether it tells of what all jobs share.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Answer::Refused | Answer::Misconfigured | Answer::Forbidden)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -189,11 +200,19 @@ impl Plan {
         // Many are dear, and few seeds need them.
         let most = pick(rng, &[40, 40, 40, 40, 60, 150]);
         let count = rng.usize(30..=most);
-        let jobs = (0..count).map(|n| job(rng, n, clouds.len(), faults_end)).collect();
+        let mut jobs: Vec<JobPlan> = (0..count).map(|n| job(rng, n, clouds.len(), faults_end)).collect();
+        let outcasts = &mut Rng::with_seed(seed ^ 0x0ca5);
+        for index in 0..clouds.len() {
+            if chance(outcasts, 0.4) {
+                let from = jobs.len();
+                outcast(outcasts, &mut jobs, index);
+                jobs.extend((0..WITNESSES).map(|n| witness(from + n, index, faults_end + WITNESS_PAUSE * n as u32)));
+            }
+        }
         Self {
             workers,
             jobs,
-            events: events(rng, workers, clouds.len(), faults_end, clock_sets),
+            events: events(rng, outcasts, workers, clouds.len(), faults_end, clock_sets),
             cancels: cancels(acts, faults_end),
             pauses: pauses(acts, clouds.len(), faults_end),
             ledger: pick(acts, &[1, 50, 1_000]) * MS,
@@ -260,8 +279,39 @@ fn clock_sets(rng: &mut Rng, workers: usize, faults_end: Duration) -> Vec<(Durat
         .collect()
 }
 
+/// Good jobs that come late, so that there is somebody to disprove what bad ones are refused.
+const WITNESSES: usize = 8;
+const WITNESS_PAUSE: Duration = Duration::from_secs(15);
+
+/// One or two jobs are refused for ever, with words that are meant for all.
+fn outcast(rng: &mut Rng, jobs: &mut [JobPlan], cloud: usize) {
+    let many = rng.usize(1..=2);
+    let mine = jobs.iter_mut().filter(|job| job.cloud == cloud && job.kind == Kind::Ordinary);
+    for job in mine.take(many) {
+        (job.first, job.last) = (Vec::new(), pick(rng, &[Answer::Refused, Answer::Misconfigured, Answer::Forbidden]));
+    }
+}
+
+fn witness(n: usize, cloud: usize, put: Duration) -> JobPlan {
+    JobPlan {
+        id: format!("j{n}"),
+        room: format!("r{n}"),
+        put,
+        into: Into::Intake,
+        kind: Kind::Ordinary,
+        cloud,
+        urgent: false,
+        not_before: None,
+        expires_at: None,
+        first: Vec::new(),
+        last: Answer::Dismissed,
+    }
+}
+
+/// `long` draws what few runs have: a queue of results that is full for an hour.
 fn events(
     rng: &mut Rng,
+    long: &mut Rng,
     workers: usize,
     clouds: usize,
     faults_end: Duration,
@@ -274,7 +324,10 @@ fn events(
             let event = match rng.u32(..12) {
                 0..=3 => Event::Cut(worker),
                 4 => Event::BrokerAway(between(rng, 100, 15_000)),
-                5..=6 => Event::ResultsFull(between(rng, 1_000, 15_000)),
+                5..=6 => {
+                    let usual = between(rng, 1_000, 15_000);
+                    Event::ResultsFull(if chance(long, 0.1) { usual * 400 } else { usual })
+                }
                 7..=8 => Event::LeadLost(rng.usize(..clouds)),
                 9..=10 => Event::Kill(worker, between(rng, 0, 5_000)),
                 _ => Event::Stop(worker, between(rng, 0, 3_000)),

@@ -10,7 +10,7 @@ use roomsweep::policy::backoff;
 use roomsweep::policy::decide::RetryPolicy;
 use roomsweep::ports::broker::{BrokerError, Delivery, JobTime, LaneKey, Message, Receipt, Settlement};
 
-use super::conn::{Conn, attempts, came_free, job_id};
+use super::conn::{Conn, attempts, came_free, given_back, job_id};
 use super::plan::{MOST_RETRY_AFTER, SECOND};
 use super::world::World;
 
@@ -25,6 +25,7 @@ impl Drop for SimReceipt {
     fn drop(&mut self) {
         let out = self.conn.take(self.key);
         if let Some(out) = out {
+            given_back(&self.world, &self.conn, &self.job);
             came_free(&self.world, &out);
         }
     }
@@ -67,7 +68,10 @@ impl SimReceipt {
             return Err(BrokerError::Refused("full".into()));
         }
         let fate = match act {
-            Act::Release => Fate::Done,
+            Act::Release => {
+                given_back(world, conn, &self.job);
+                Fate::Done
+            }
             Act::Settle(_) | Act::Defer(..) | Act::Forward(_) => self.fate(),
         };
         world.note(format_args!("{} {verb}: {fate:?}", self.job));
@@ -139,7 +143,7 @@ impl Act<'_> {
             }
         };
         delivery.message = message;
-        match self {
+        let ended = match self {
             Act::Settle(settlement) => delivery.settle(settlement).await,
             Act::Defer(lane, time) => {
                 let progress: Progress = delivery.message.progress.take().expect("a deferred job has progress");
@@ -153,23 +157,24 @@ impl Act<'_> {
                 wait(lane, Duration::ZERO);
                 delivery.forward(lane).await
             }
-            Act::Release => delivery.release().await,
-        }
+            Act::Release => return delivery.release().await,
+        };
+        ended.map_err(|error| BrokerError::Lost(error.to_string()))
     }
 }
 
 #[async_trait]
 impl Receipt for SimReceipt {
-    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
-        self.end(settlement.result.outcome.as_str(), message, Act::Settle(settlement)).await
+    async fn settle(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        self.end(settlement.result.outcome.as_str(), message.clone(), Act::Settle(settlement)).await
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
-        self.end("defer", message, Act::Defer(lane, time)).await
+    async fn defer(&mut self, message: &Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        self.end("defer", message.clone(), Act::Defer(lane, time)).await
     }
 
-    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
-        self.end("forward", message, Act::Forward(lane)).await
+    async fn forward(&mut self, message: &Message, lane: &LaneKey) -> Result<(), BrokerError> {
+        self.end("forward", message.clone(), Act::Forward(lane)).await
     }
 
     async fn release(self: Box<Self>) -> Result<(), BrokerError> {

@@ -147,6 +147,7 @@ impl Stage {
             providers: [volc()].into(),
             jitter: || 1.0,
             books: Books::of(self.slow.clone(), repeats),
+            limbo: Arc::default(),
         };
         common.meter.register(&volc(), QPS);
         let terms = Terms {

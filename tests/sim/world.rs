@@ -49,8 +49,6 @@ pub struct State {
     pub trace: Vec<String>,
     noted: usize,
     pub faults: Vec<String>,
-    /// How many requests were begun.
-    pub sent: u64,
     pub arrivals: Vec<Seen>,
     /// What the cloud has already said of each room: how many times.
     pub said: BTreeMap<String, usize>,
@@ -65,15 +63,11 @@ pub struct State {
     pub picked: BTreeMap<String, (u64, Duration)>,
     /// Tried jobs that wait in their queue: lane, job, attempts, since when.
     pub tried: Vec<(LaneKey, String, u32, Duration)>,
-    /// By worker and cloud: when credentials or configuration were refused, and the probe since.
-    pub refused: BTreeMap<(WorkerId, usize), Refusal>,
+    /// How often each job went back to its queue as it was, over a whole connection: the queue counts.
+    pub given_back: BTreeMap<String, usize>,
     pub ended: BTreeSet<WorkerId>,
-}
-
-#[derive(Clone, Copy)]
-pub struct Refusal {
-    pub at: Duration,
-    pub probe: Option<u64>,
+    /// Which clouds were found to refuse everybody, and when it was seen first.
+    pub suspended: BTreeMap<String, Duration>,
 }
 
 /// One request that was written.
@@ -105,7 +99,6 @@ impl World {
             trace: Vec::new(),
             noted: 0,
             faults: Vec::new(),
-            sent: 0,
             arrivals: Vec::new(),
             said: BTreeMap::new(),
             conns: Vec::new(),
@@ -116,8 +109,9 @@ impl World {
             doubled: BTreeSet::new(),
             picked: BTreeMap::new(),
             tried: Vec::new(),
-            refused: BTreeMap::new(),
+            given_back: BTreeMap::new(),
             ended: BTreeSet::new(),
+            suspended: BTreeMap::new(),
         };
         let queue = MemoryQueue::new(names, clock.clone());
         queue.keep_outcomes();

@@ -29,7 +29,7 @@ pub use connection::Settings;
 use copies::Copies;
 use outcomes::AmqpOutcomes;
 use publish::{InOrder, Publisher};
-use receipt::{AmqpReceipt, Desk};
+use receipt::{AmqpReceipt, Desk, Publication};
 use source::{AmqpSource, Tap};
 use topology::{LedgerQueue, Names, RUNGS, ResultsQueue, Wanted, lanes_of};
 use wire::Original;
@@ -43,6 +43,8 @@ use crate::ports::outcomes::OutcomeSource;
 /// Deliveries that the router may have in hand. A quorum queue takes in 32 acks of a channel at a time and holds back the
 /// others, and these are forgotten if the channel closes just then: a clean stop would route jobs twice.
 const INTAKE_PREFETCH: u16 = 30;
+/// It is the last queue that a job comes to whose queues keep nothing, and only what is in hand is safe from a policy.
+const ENDED_PREFETCH: u16 = 1_000;
 
 /// Why there is no working connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -88,20 +90,20 @@ impl AmqpBroker {
     }
 
     /// The lane queues of a provider, best first: urgent before bulk, due retries before new jobs.
-    fn taps(&self, provider: &ProviderName) -> Vec<Tap> {
+    fn taps(&self, provider: &ProviderName, prefetch: u16) -> Vec<Tap> {
         let names = &self.desk.names;
         lanes_of(provider)
             .flat_map(|lane| {
                 [
-                    Tap { queue: names.retry(&lane), lane: Some(lane.clone()) },
-                    Tap { queue: names.lane(&lane), lane: Some(lane) },
+                    Tap { queue: names.retry(&lane), lane: Some(lane.clone()), prefetch },
+                    Tap { queue: names.lane(&lane), lane: Some(lane), prefetch },
                 ]
             })
             .collect()
     }
 
-    async fn source(&self, taps: Vec<Tap>, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError> {
-        let source = AmqpSource::open(&self.consuming, self.desk.clone(), &self.namespace, taps, prefetch).await;
+    async fn source(&self, taps: Vec<Tap>) -> Result<Box<dyn JobSource>, BrokerError> {
+        let source = AmqpSource::open(&self.consuming, self.desk.clone(), &self.namespace, taps).await;
         Ok(Box::new(source.map_err(lost)?))
     }
 
@@ -147,17 +149,17 @@ fn is_not_found(error: &lapin::Error) -> bool {
 impl Broker for AmqpBroker {
     async fn intake(&self) -> Result<Box<dyn JobSource>, BrokerError> {
         let names = &self.desk.names;
-        let taps = [names.ended(), names.jobs()].map(|queue| Tap { queue, lane: None });
-        self.source(taps.into(), INTAKE_PREFETCH).await
+        let taps = [(names.ended(), ENDED_PREFETCH), (names.jobs(), INTAKE_PREFETCH)];
+        self.source(taps.map(|(queue, prefetch)| Tap { queue, lane: None, prefetch }).into()).await
     }
 
     async fn lanes(&self, provider: &ProviderName, prefetch: u16) -> Result<Box<dyn JobSource>, BrokerError> {
-        self.source(self.taps(provider), prefetch).await
+        self.source(self.taps(provider, prefetch)).await
     }
 
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError> {
         let channel = self.consuming.create_channel().await.map_err(lost)?;
-        for tap in self.taps(provider).into_iter().rev() {
+        for tap in self.taps(provider, 1).into_iter().rev() {
             let got = channel.basic_get(tap.queue.as_str().into(), BasicGetOptions::default()).await.map_err(lost)?;
             if let Some(got) = got {
                 let delivery = got.delivery;
@@ -168,6 +170,7 @@ impl Broker for AmqpBroker {
                     queue: tap.queue,
                     acker: delivery.acker,
                     original,
+                    result: Publication::Pending,
                     _channel: channel,
                 };
                 return Ok(Some(Delivery::new(message, tap.lane, Box::new(receipt))));

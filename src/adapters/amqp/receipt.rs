@@ -30,27 +30,32 @@ pub struct AmqpReceipt {
     pub queue: String,
     pub acker: Acker,
     pub original: Original,
+    /// Of the result, where only the dead letter was refused: a result is published once.
+    pub result: Publication,
     /// Kept, for a channel that nobody holds is closed, and a delivery can only be acked on its own channel.
     pub _channel: Channel,
 }
 
-/// A queue that is full now will be so in a moment: a job whose message was refused goes back after this long.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Whether something of a delivery is stored elsewhere already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publication {
+    Pending,
+    Confirmed,
+}
 
 impl AmqpReceipt {
-    /// Acks what is stored elsewhere. What was refused goes back to its queue, for a delivery that is merely dropped
-    /// would stay with us for as long as its channel is open.
+    /// Acks what is stored elsewhere. What no queue takes goes back to where it came from, for a delivery that is merely
+    /// dropped would stay with us for as long as its channel is open.
     async fn let_go(&self, stored: Result<(), BrokerError>) -> Result<(), BrokerError> {
         match stored {
             Ok(()) => {
                 written(self.acker.ack(BasicAckOptions::default()).await).inspect(|()| crash::point(Point::Acked))
             }
-            Err(error @ (BrokerError::Refused(_) | BrokerError::Unroutable(_))) => {
-                tokio::time::sleep(REFUSED_PAUSE).await;
+            Err(error @ BrokerError::Unroutable(_)) => {
                 self.give_back().await?;
                 Err(error)
             }
-            Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) => Err(error),
+            Err(error @ (BrokerError::Refused(_) | BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) => Err(error),
         }
     }
 
@@ -64,24 +69,33 @@ impl AmqpReceipt {
         self.desk.publisher.publish(exchange, key, Routing::Mandatory, &message.body, properties).await
     }
 
-    async fn publish_ending(&self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
-        let (publisher, names) = (&self.desk.publisher, &self.desk.names);
-        let (result, key) = (&settlement.result, settlement.routing_key());
+    async fn publish_ending(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        let key = settlement.routing_key();
+        if self.result == Publication::Pending {
+            self.publish_result(message, settlement, &key).await?;
+            self.result = Publication::Confirmed;
+            crash::point(Point::Told);
+        }
+        let (publisher, names, result) = (&self.desk.publisher, &self.desk.names, &settlement.result);
+        if result.outcome.is_dead_letter() {
+            let properties = message::dead(&self.original, message, result);
+            publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
+            crash::point(Point::Buried);
+        }
+        Ok(())
+    }
+
+    async fn publish_result(&self, message: &Message, settlement: &Settlement, key: &str) -> Result<(), BrokerError> {
+        let (publisher, names, result) = (&self.desk.publisher, &self.desk.names, &settlement.result);
         let body = serde_json::to_vec(result).map_err(|error| BrokerError::Refused(error.to_string()))?;
         let properties = message::result(message, result);
         let routing = match self.desk.results {
             ResultsQueue::Kept { .. } => Routing::Mandatory,
             ResultsQueue::ExchangeOnly => Routing::Optional,
         };
-        publisher.publish(&names.results(), &key, routing, &body, properties.clone()).await?;
-        crash::point(Point::Told);
+        publisher.publish(&names.results(), key, routing, &body, properties.clone()).await?;
         if let Some(reply_to) = message.reply_to.as_deref() {
             self.desk.copies.send(reply_to, &body, properties).await;
-        }
-        if result.outcome.is_dead_letter() {
-            let properties = message::dead(&self.original, message, result);
-            publisher.publish(&names.dead(), &key, Routing::Mandatory, &message.body, properties).await?;
-            crash::point(Point::Buried);
         }
         Ok(())
     }
@@ -98,8 +112,8 @@ fn written(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
 
 #[async_trait]
 impl Receipt for AmqpReceipt {
-    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
-        let stored = self.publish_ending(&message, settlement).await;
+    async fn settle(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        let stored = self.publish_ending(message, settlement).await;
         if let (Ok(()), Some(fault)) = (&stored, &message.unreadable) {
             let (queue, job_id) = (&self.queue, settlement.result.job_id.as_str());
             tracing::error!(queue, job_id, fault, "a message that cannot be read: put to the dead letters");
@@ -107,13 +121,13 @@ impl Receipt for AmqpReceipt {
         self.let_go(stored).await
     }
 
-    async fn defer(self: Box<Self>, mut message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+    async fn defer(&mut self, message: &Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        let mut message = message.clone();
         let progress = message.progress.get_or_insert_with(|| Progress::received(time.now));
         let (hop, left) = message::step(progress, time);
         let last_hop = left <= Duration::from_millis(RUNGS[0].into());
-        let first_send = progress.attempts == 0;
-        // A job that was tried, or must ride on, comes back where it is read first; a new one joins its lane's end.
-        let key = if first_send && last_hop { lane.to_string() } else { format!("{lane}.retry") };
+        // A job that was tried, or must ride on, comes back where it is read first; another one joins its lane's end.
+        let key = if !progress.goes_first() && last_hop { lane.to_string() } else { format!("{lane}.retry") };
         let exchange = match hop {
             Hop::Now => self.desk.names.jobs(),
             Hop::Wait(rung) => self.desk.names.wait(rung),
@@ -122,8 +136,8 @@ impl Receipt for AmqpReceipt {
         self.let_go(stored.inspect(|()| crash::point(Point::Deferred))).await
     }
 
-    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
-        let stored = self.onward(&self.desk.names.jobs(), &lane.to_string(), &message).await;
+    async fn forward(&mut self, message: &Message, lane: &LaneKey) -> Result<(), BrokerError> {
+        let stored = self.onward(&self.desk.names.jobs(), &lane.to_string(), message).await;
         self.let_go(stored.inspect(|()| crash::point(Point::Forwarded))).await
     }
 

@@ -13,7 +13,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
 use super::message;
-use super::receipt::{AmqpReceipt, Desk};
+use super::receipt::{AmqpReceipt, Desk, Publication};
 use super::wire::Original;
 use crate::model::job::Lane;
 use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
@@ -22,6 +22,8 @@ use crate::ports::broker::{BrokerError, Delivery, JobSource, LaneKey, See};
 pub struct Tap {
     pub queue: String,
     pub lane: Option<LaneKey>,
+    /// So many of them may be in hand.
+    pub prefetch: u16,
 }
 
 struct Line {
@@ -47,18 +49,17 @@ pub struct AmqpSource {
 }
 
 impl AmqpSource {
-    /// Starts consuming `taps`, best first, with up to `prefetch` deliveries in hand from each.
+    /// Starts consuming `taps`, best first.
     pub async fn open(
         connection: &Connection,
         desk: Arc<Desk>,
         namespace: &str,
         taps: Vec<Tap>,
-        prefetch: u16,
     ) -> Result<Self, lapin::Error> {
         let mut lines = Vec::new();
         for tap in taps {
             let channel = connection.create_channel().await?;
-            channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+            channel.basic_qos(tap.prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
             let consumer =
                 channel.basic_consume(tap.queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
@@ -108,6 +109,7 @@ fn hand_over(
         queue: line.queue.clone(),
         acker: delivery.acker,
         original,
+        result: Publication::Pending,
         _channel: line.channel.clone(),
     };
     Delivery::new(message, line.lane.clone(), Box::new(receipt))
@@ -143,7 +145,7 @@ impl JobSource for AmqpSource {
     fn spare(&mut self) -> Option<Delivery> {
         self.gather();
         let line = self.lines.iter_mut().rfind(|line| !line.held.is_empty())?;
-        let held = line.held.pop_front()?;
+        let held = line.held.pop_back()?;
         Some(hand_over(&self.desk, &self.namespace, line, held))
     }
 

@@ -22,7 +22,7 @@ use crate::model::progress::Progress;
 use crate::ports::broker::{BrokerError, Delivery, JobTime, LaneKey, Message, QueueEnding, Receipt, Settlement};
 use crate::ports::clock::Clock;
 
-/// The rows in which jobs are served: lane, and whether they were tried before.
+/// The rows in which jobs are served: lane, and whether they go before new ones.
 const ROWS: [(Lane, bool); 4] = [(Lane::Urgent, true), (Lane::Urgent, false), (Lane::Bulk, true), (Lane::Bulk, false)];
 
 /// The queue itself, which outlives the connections to it.
@@ -181,13 +181,13 @@ impl Stored {
         self.due <= now
     }
 
-    fn was_tried(&self) -> bool {
-        self.message.progress.as_ref().is_some_and(|progress| progress.attempts > 0)
+    fn goes_first(&self) -> bool {
+        self.message.progress.as_ref().is_some_and(Progress::goes_first)
     }
 
     /// Its place in [`ROWS`]; the intake has one row.
     fn row(&self) -> usize {
-        let row = |key: &LaneKey| ROWS.iter().position(|row| *row == (key.lane, self.was_tried()));
+        let row = |key: &LaneKey| ROWS.iter().position(|row| *row == (key.lane, self.goes_first()));
         self.lane.as_ref().and_then(row).unwrap_or(0)
     }
 }
@@ -222,7 +222,7 @@ impl Taken {
 
 #[async_trait]
 impl Receipt for Hold {
-    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
+    async fn settle(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
         let body = serde_json::to_vec(&settlement.result).map_err(|error| BrokerError::Refused(error.to_string()))?;
         let mut state = self.store.state();
         self.store.outcome(&mut state, settlement.routing_key(), &body);
@@ -235,7 +235,8 @@ impl Receipt for Hold {
     }
 
     /// As on a wait ladder with a rung for every wait: the job's own time is taken by the clock of whoever defers it.
-    async fn defer(self: Box<Self>, mut message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+    async fn defer(&mut self, message: &Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        let mut message = message.clone();
         let wait = message.progress.as_ref().map_or(Duration::ZERO, Progress::wait).max(time.left());
         message.progress = message.progress.map(|progress| progress.after(wait));
         self.store.state().jobs.remove(&self.seq);
@@ -243,9 +244,9 @@ impl Receipt for Hold {
         Ok(())
     }
 
-    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
+    async fn forward(&mut self, message: &Message, lane: &LaneKey) -> Result<(), BrokerError> {
         self.store.state().jobs.remove(&self.seq);
-        self.store.add(Stored { lane: Some(lane.clone()), message, due: Duration::ZERO });
+        self.store.add(Stored { lane: Some(lane.clone()), message: message.clone(), due: Duration::ZERO });
         Ok(())
     }
 

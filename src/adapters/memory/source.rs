@@ -69,7 +69,7 @@ impl JobSource for MemorySource {
     fn spare(&mut self) -> Option<Delivery> {
         self.gather();
         let row = self.held.iter_mut().rfind(|row| !row.is_empty())?;
-        Some(row.remove(0).deliver())
+        Some(row.pop()?.deliver())
     }
 
     fn look(&mut self, see: &mut See<'_>) {

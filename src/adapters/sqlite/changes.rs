@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 
 use super::fault::broker;
 use super::row::{AT_ONCE, NO_WAIT, Rank, milliseconds, number, rest, turn, whole};
-use crate::model::progress::Progress;
+use crate::model::progress::{Progress, Return};
 use crate::model::result::DismissResult;
 use crate::ports::broker::{BrokerError, JobTime, LaneKey, Message, ProviderKnown, Settlement};
 
@@ -24,6 +24,7 @@ pub struct Move {
     available_at: i64,
     wait_ms: i64,
     rank: Option<i64>,
+    returns: Return,
 }
 
 /// A job that is over, as it is written down.
@@ -65,17 +66,18 @@ impl Change {
         Self::to(lane, message, (AT_ONCE, NO_WAIT), None)
     }
 
-    /// One that was tried keeps its rank, whatever is asked for.
+    /// One that was tried keeps its rank, whatever is asked for, unless it is to go behind the others.
     fn to(
         lane: &LaneKey,
         message: &Message,
         (available_at, wait_ms): (i64, i64),
         rank: Option<Rank>,
     ) -> Result<Self, BrokerError> {
-        let was_tried = message.progress.as_ref().is_some_and(|progress| progress.attempts > 0);
+        let goes_first = message.progress.as_ref().is_some_and(Progress::goes_first);
+        let returns = message.progress.as_ref().map_or(Return::First, |progress| progress.returns);
         let progress = message.progress.as_ref().map(encode).transpose()?;
-        let rank = if was_tried { Some(Rank::Retried) } else { rank };
-        Ok(Change::Move(Move { lane: lane.clone(), progress, available_at, wait_ms, rank: rank.map(Rank::number) }))
+        let rank = if goes_first { Some(Rank::Retried) } else { rank }.map(Rank::number);
+        Ok(Change::Move(Move { lane: lane.clone(), progress, available_at, wait_ms, rank, returns }))
     }
 
     /// What is to be kept of it in the ledger.
@@ -101,8 +103,22 @@ impl Move {
             progress = coalesce(?, progress), rank = coalesce(?, rank) WHERE seq = ?";
         let update = sqlx::query(update).bind(self.lane.provider.as_str()).bind(number(self.lane.lane));
         let update = update.bind(self.available_at).bind(self.wait_ms).bind(&self.progress).bind(self.rank).bind(seq);
-        update.execute(connection).await.map(drop).map_err(|error| broker(&error))
+        update.execute(&mut *connection).await.map_err(|error| broker(&error))?;
+        match self.returns {
+            Return::First => Ok(()),
+            Return::Last => put_last(connection, seq).await,
+        }
     }
+}
+
+/// Jobs are served in the order of their numbers, and no number is given twice: so the job is put in once more.
+async fn put_last(connection: &mut SqliteConnection, seq: i64) -> Result<(), BrokerError> {
+    let insert = "INSERT INTO job (provider, lane, rank, available_at, wait_ms, job_id, tag, body, progress)
+        SELECT provider, lane, rank, available_at, wait_ms, job_id, tag, body, progress FROM job WHERE seq = ?";
+    for change in [insert, "DELETE FROM job WHERE seq = ?"] {
+        sqlx::query(change).bind(seq).execute(&mut *connection).await.map_err(|error| broker(&error))?;
+    }
+    Ok(())
 }
 
 impl Ended {

@@ -28,7 +28,7 @@ impl Taken {
     }
 
     pub fn deliver(self, key: LaneKey, desk: &Desk) -> Delivery {
-        let receipt = SqliteReceipt { hold: self.hold, tag: self.tag, desk: desk.clone() };
+        let receipt = SqliteReceipt { hold: Some(self.hold), tag: self.tag, desk: desk.clone() };
         Delivery::new(self.message, Some(key), Box::new(receipt))
     }
 }

@@ -1,7 +1,5 @@
 //! Our hold on one job.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
@@ -10,49 +8,49 @@ use super::store::Hold;
 use super::writer::{Desk, Request};
 use crate::ports::broker::{BrokerError, JobTime, LaneKey, Message, Receipt, Settlement};
 
-/// A disk that is full now will be so in a moment: a job that could not be written goes back after this long.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
-
 pub struct SqliteReceipt {
-    pub hold: Hold,
+    /// None while the job is with whoever writes.
+    pub hold: Option<Hold>,
     pub tag: Option<String>,
     pub desk: Desk,
 }
 
-async fn ask(desk: &Desk, hold: Hold, change: Change) -> Result<(), BrokerError> {
-    let (answer, answered) = oneshot::channel();
-    let gone = || BrokerError::Lost("nobody writes to the queue's file any more".into());
-    desk.send(Request { hold, change, answer }).await.map_err(|_| gone())?;
-    match answered.await.map_err(|_| gone())? {
-        Ok(()) => Ok(()),
-        Err((error @ (BrokerError::Refused(_) | BrokerError::Unroutable(_)), hold)) => {
-            tokio::time::sleep(REFUSED_PAUSE).await;
-            drop(hold);
-            Err(error)
+impl SqliteReceipt {
+    async fn ask(&mut self, change: Change) -> Result<(), BrokerError> {
+        let gone = || BrokerError::Lost("nobody writes to the queue's file any more".into());
+        let (answer, answered) = oneshot::channel();
+        let hold = self.hold.take().ok_or_else(not_in_hand)?;
+        self.desk.send(Request { hold, change, answer }).await.map_err(|_| gone())?;
+        match answered.await.map_err(|_| gone())? {
+            Ok(()) => Ok(()),
+            Err((error, hold)) => {
+                self.hold = Some(hold);
+                Err(error)
+            }
         }
-        Err((error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_)), _)) => Err(error),
     }
+}
+
+fn not_in_hand() -> BrokerError {
+    BrokerError::Lost("the job is not in hand any more".into())
 }
 
 #[async_trait]
 impl Receipt for SqliteReceipt {
-    async fn settle(self: Box<Self>, message: Message, settlement: &Settlement) -> Result<(), BrokerError> {
-        let change = Change::settle(&message, self.tag, settlement)?;
-        ask(&self.desk, self.hold, change).await
+    async fn settle(&mut self, message: &Message, settlement: &Settlement) -> Result<(), BrokerError> {
+        self.ask(Change::settle(message, self.tag.clone(), settlement)?).await
     }
 
-    async fn defer(self: Box<Self>, message: Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
-        let change = Change::defer(message, lane, time, self.hold.clock().steady())?;
-        ask(&self.desk, self.hold, change).await
+    async fn defer(&mut self, message: &Message, lane: &LaneKey, time: JobTime) -> Result<(), BrokerError> {
+        let steady = self.hold.as_ref().ok_or_else(not_in_hand)?.clock().steady();
+        self.ask(Change::defer(message.clone(), lane, time, steady)?).await
     }
 
-    async fn forward(self: Box<Self>, message: Message, lane: &LaneKey) -> Result<(), BrokerError> {
-        let change = Change::forward(&message, lane)?;
-        ask(&self.desk, self.hold, change).await
+    async fn forward(&mut self, message: &Message, lane: &LaneKey) -> Result<(), BrokerError> {
+        self.ask(Change::forward(message, lane)?).await
     }
 
     async fn release(self: Box<Self>) -> Result<(), BrokerError> {
-        drop(self.hold);
         Ok(())
     }
 }

@@ -79,10 +79,12 @@ struct Shelf {
     low: Notify,
 }
 
+type Row = BTreeMap<i64, (Instant, Taken)>;
+
 #[derive(Default)]
 struct Rows {
     /// In the order of [`ORDER`].
-    jobs: [BTreeMap<i64, (Instant, Taken)>; ORDER.len()],
+    jobs: [Row; ORDER.len()],
     ended: Option<BrokerError>,
 }
 
@@ -148,11 +150,13 @@ impl JobSource for SqliteSource {
     }
 
     fn best(&mut self) -> Option<Delivery> {
-        self.first_of(0..ORDER.len())
+        let row = self.rows_with_jobs().next()?;
+        self.deliver(row, BTreeMap::pop_first)
     }
 
     fn spare(&mut self) -> Option<Delivery> {
-        self.first_of((0..ORDER.len()).rev())
+        let row = self.rows_with_jobs().next_back()?;
+        self.deliver(row, BTreeMap::pop_last)
     }
 
     fn look(&mut self, see: &mut See<'_>) {
@@ -183,11 +187,15 @@ impl JobSource for SqliteSource {
 }
 
 impl SqliteSource {
-    /// The oldest job of the first of these rows that has one.
-    fn first_of(&self, order: impl IntoIterator<Item = usize>) -> Option<Delivery> {
+    fn rows_with_jobs(&self) -> impl DoubleEndedIterator<Item = usize> {
+        let jobs = self.shelf.rows().jobs.each_ref().map(BTreeMap::len);
+        (0..ORDER.len()).filter(move |row| jobs[*row] > 0)
+    }
+
+    /// The job of a row that `pop` takes out.
+    fn deliver(&self, row: usize, pop: fn(&mut Row) -> Option<(i64, (Instant, Taken))>) -> Option<Delivery> {
         let mut rows = self.shelf.rows();
-        let row = order.into_iter().find(|row| !rows.jobs[*row].is_empty())?;
-        let (_, (since, mut taken)) = rows.jobs[row].pop_first()?;
+        let (_, (since, mut taken)) = pop(&mut rows.jobs[row])?;
         // What was at hand for a while has waited for so long.
         taken.message.progress = taken.message.progress.map(|progress| progress.after(since.elapsed()));
         if rows.jobs[row].len() == self.shelf.size / 2 {

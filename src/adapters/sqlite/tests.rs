@@ -18,7 +18,9 @@ use crate::model::ids::{JobId, ProviderName};
 use crate::model::job::{DismissJob, Lane};
 use crate::model::progress::Progress;
 use crate::model::result::{DismissResult, Ending, Outcome};
-use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, JobTime, LaneKey, ProviderKnown, Settlement};
+use crate::ports::broker::{
+    Broker, BrokerError, Delivery, JobSource, JobTime, LaneKey, ProviderKnown, Settlement, Unended,
+};
 use crate::ports::clock::Clock;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -95,7 +97,7 @@ fn settlement(delivery: &Delivery, outcome: Outcome) -> Settlement {
     Settlement { result, provider_known: ProviderKnown::Yes }
 }
 
-async fn settle(delivery: Delivery, outcome: Outcome) -> Result<(), BrokerError> {
+async fn settle(delivery: Delivery, outcome: Outcome) -> Result<(), Unended> {
     let settlement = settlement(&delivery, outcome);
     delivery.settle(&settlement).await
 }

@@ -207,8 +207,8 @@ mod tests {
         let rows: [(&[u16], &str); 5] = [
             (&[202], "dismissed"),
             (&[200, 201, 204, 206, 400, 408, 418, 500, 502, 503, 504, 599, 999], "transient"),
-            (&[301, 302, 307, 308, 404, 405], "misconfigured"),
-            (&[401, 403], "unauthorized"),
+            (&[301, 302, 307, 308, 403, 404, 405], "misconfigured"),
+            (&[401], "unauthorized"),
             (&[429], "throttled"),
         ];
         for (statuses, expected) in rows {

@@ -221,8 +221,8 @@ mod tests {
         let rows: [(&[u16], &str); 4] = [
             (&[200, 201, 202, 204, 400, 408, 413, 500, 502, 503, 504], "transient"),
             (&[429], "throttled"),
-            (&[401, 403], "unauthorized"),
-            (&[301, 302, 404, 405], "misconfigured"),
+            (&[401], "unauthorized"),
+            (&[301, 302, 403, 404, 405], "misconfigured"),
         ];
         for (statuses, expected) in rows {
             for (status, body) in statuses.iter().flat_map(|status| bodies.iter().map(move |body| (*status, body))) {

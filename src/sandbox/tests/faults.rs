@@ -49,6 +49,7 @@ async fn every_answering_prefix_does_what_the_table_says() {
     check("noauthx1-a", &[(401, V::Unauthorized), done], &[(401, V::Unauthorized), accepted]).await;
     check("stalex1-a", &[(400, V::Unauthorized), done], &[(401, V::Unauthorized), accepted]).await;
     check("foreign-a", &[(403, V::Rejected)], &[(400, V::Rejected)]).await;
+    check("forbiddenx1-a", &[(403, V::Misconfigured), done], &[(403, V::Misconfigured), accepted]).await;
     check("noapi-a", &[(404, V::Misconfigured)], &[(404, V::Misconfigured)]).await;
     let refused: u64 = stand.sandbox.stats().clouds.values().map(|cloud| cloud.all.refused_signatures).sum();
     assert_eq!(refused, 0, "a fault is no refused signature");

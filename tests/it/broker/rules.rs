@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use roomsweep::model::decode::decode;
 use roomsweep::model::ids::{JobId, ProviderName, RequestId};
 use roomsweep::model::job::Lane;
-use roomsweep::model::progress::{AttemptRecord, Progress};
+use roomsweep::model::progress::{AttemptRecord, Progress, Return};
 use roomsweep::model::result::{DismissResult, Ending, Outcome};
 use roomsweep::model::verdict::{Fault, VerdictLabel};
 use roomsweep::ports::broker::{Broker, Delivery, JobSource, JobTime, LaneKey, ProviderKnown, Settlement};
@@ -131,6 +131,25 @@ pub async fn retries_go_before_new_jobs_and_urgent_before_bulk(house: &impl Hous
     let in_order: Vec<Delivery> = std::iter::from_fn(|| source.best()).collect();
     let order: Vec<String> = in_order.iter().map(room).collect();
     assert_eq!(order, ["tried-urgent", "new-urgent", "newer-urgent", "tried-bulk", "new-bulk", "newer-bulk"]);
+}
+
+pub async fn a_job_that_goes_last_comes_back_behind_those_that_wait(house: &impl House) {
+    let broker = house.open().await;
+    fill(house, &broker, &lane(BULK), &["refused", "a", "b"]).await;
+    waits(&broker, &lane(BULK), 3).await;
+    let pulled = broker.pull(&volcengine()).await.unwrap().expect("a job");
+    assert_eq!(room(&pulled), "refused");
+    let mut progress = tried(None);
+    (progress.returns, progress.disproved) = (Return::Last, 1);
+    pulled.defer(&lane(BULK), progress.clone(), now()).await.unwrap();
+    waits(&broker, &lane(BULK), 3).await;
+    let mut source = lanes(&broker).await;
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        order.push(take(&mut *source).await);
+    }
+    assert_eq!(order.iter().map(room).collect::<Vec<_>>(), ["a", "b", "refused"]);
+    assert_eq!(order[2].message.progress, Some(progress));
 }
 
 pub async fn a_deferred_job_comes_back_when_it_is_due_with_its_progress(house: &impl House) {

@@ -3,7 +3,9 @@
 mod backlog;
 mod credentials;
 mod outage;
+mod outcasts;
 mod refusal;
+mod results;
 mod stop;
 mod throttle;
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::methods::clean;
-use super::table::{self, Entry, Malformed};
+use super::table::{self, HeaderEntry, Malformed};
 
 /// Class, weight and size of the body, before the property list.
 pub const BEFORE_LIST: usize = 12;
@@ -56,7 +56,7 @@ struct Parts<'a> {
     list: &'a [u8],
     /// Where each property lies, with its size before it.
     places: [Option<Range<usize>>; PROPERTIES.len()],
-    entries: Vec<Entry>,
+    entries: Vec<HeaderEntry>,
     /// Texts that are not UTF-8: of which property, and where.
     garbled: Vec<(usize, Range<usize>)>,
 }
@@ -87,8 +87,8 @@ impl<'a> Parts<'a> {
                     let text = table::short(list, &mut at, end)?;
                     parts.note(index, text);
                 }
-                Kind::Octet => drop(table::take(&mut at, 1, end)?),
-                Kind::Time => drop(table::take(&mut at, 8, end)?),
+                Kind::Octet => table::skip(&mut at, 1, end)?,
+                Kind::Time => table::skip(&mut at, 8, end)?,
                 Kind::Table => {
                     let size = table::size(list, &mut at, end)?;
                     let inside = table::take(&mut at, size, end)?;
@@ -112,12 +112,12 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn name(&self, entry: &Entry) -> &'a [u8] {
+    fn name(&self, entry: &HeaderEntry) -> &'a [u8] {
         &self.list[entry.name.clone()]
     }
 
     /// The same list with those of its header entries, and then `more`.
-    fn with_entries(&self, kept: impl Fn(&Entry) -> bool, more: &[u8]) -> Vec<u8> {
+    fn with_entries(&self, kept: impl Fn(&HeaderEntry) -> bool, more: &[u8]) -> Vec<u8> {
         let kept = self.entries.iter().filter(|entry| kept(entry));
         let mut table: Vec<u8> = kept.flat_map(|entry| &self.list[entry.whole.clone()]).copied().collect();
         table.extend_from_slice(more);
@@ -209,7 +209,7 @@ pub fn shown(list: &[u8], room: usize) -> Option<Vec<u8>> {
 fn shrunk(list: &[u8], room: usize) -> Option<Vec<u8>> {
     let mut over = list.len().checked_sub(room).filter(|over| *over > 0)?;
     let Ok(parts) = Parts::of(list) else { return Some(list[..room].to_vec()) };
-    let mut by_size: Vec<&Entry> = parts.entries.iter().collect();
+    let mut by_size: Vec<&HeaderEntry> = parts.entries.iter().collect();
     by_size.sort_by_key(|entry| std::cmp::Reverse(entry.whole.len()));
     let mut left_out = HashSet::new();
     for entry in by_size {
@@ -257,7 +257,7 @@ pub fn told(list: &[u8], room: usize) -> Option<Vec<u8>> {
 /// entries whose names are `ours`; behind the others stand the `notes`.
 pub fn kept(list: &[u8], ours: impl Fn(&str) -> bool, notes: &[(&str, String)]) -> Vec<u8> {
     let parts = Parts::of(list).or_else(|_| Parts::of(&[0; FLAGS])).expect("an empty list is well formed");
-    let is_ours = |entry: &Entry| std::str::from_utf8(parts.name(entry)).is_ok_and(&ours);
+    let is_ours = |entry: &HeaderEntry| std::str::from_utf8(parts.name(entry)).is_ok_and(&ours);
     let notes: Vec<u8> = notes.iter().flat_map(|(name, text)| note(name, text)).collect();
     let list = parts.with_entries(|entry| !is_ours(entry), &notes);
     let parts = Parts::of(&list).expect("made of well-formed parts");

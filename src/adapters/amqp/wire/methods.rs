@@ -36,7 +36,7 @@ fn repair(method: &[u8], parts: &[Part], repaired: &mut [u8]) -> Result<(), Malf
     let mut at = 4;
     for part in parts {
         match part {
-            Fixed(size) => drop(table::take(&mut at, *size, method.len())?),
+            Fixed(size) => table::skip(&mut at, *size, method.len())?,
             Text => {
                 let text = table::short(method, &mut at, method.len())?;
                 repaired[text.clone()].copy_from_slice(&clean(&method[text]));

@@ -16,13 +16,13 @@ use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use super::stream::Rewritten;
 
 /// As tokio opens it.
-pub type TcpStream = <Tokio as Reactor>::TcpStream;
+pub type PlainStream = <Tokio as Reactor>::TcpStream;
 
 /// Connects over the stream that `open` opens, and spares the client what it cannot read.
 pub async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
-    open: impl AsyncFn(AMQPUri, TokioRuntime) -> lapin::Result<AsyncTcpStream<TcpStream>> + Send + Sync + 'static,
+    open: impl AsyncFn(AMQPUri, TokioRuntime) -> lapin::Result<AsyncTcpStream<PlainStream>> + Send + Sync + 'static,
 ) -> lapin::Result<Connection> {
     let plain = TokioRuntime::tokio_current();
     let connect = async move |uri: AMQPUri, _: Runtime<Rewriting>| {
@@ -55,7 +55,7 @@ impl Executor for Rewriting {
 }
 
 impl Reactor for Rewriting {
-    type TcpStream = Rewritten<AsyncTcpStream<TcpStream>>;
+    type TcpStream = Rewritten<AsyncTcpStream<PlainStream>>;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     /// The client never asks for it.

@@ -149,3 +149,124 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Rewritten<S> {
         Pin::new(&mut this.stream).poll_close(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes a few bytes at every other try, and gives what it has in the same way.
+    struct Slow {
+        is_ready: bool,
+        taken: Vec<u8>,
+        given: VecDeque<u8>,
+    }
+
+    impl Slow {
+        fn may_go_on(&mut self) -> bool {
+            self.is_ready = !self.is_ready;
+            self.is_ready
+        }
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+            if !self.may_go_on() {
+                return Poll::Pending;
+            }
+            let some: Vec<u8> = (0..3).map_while(|_| self.given.pop_front()).collect();
+            buf[..some.len()].copy_from_slice(&some);
+            Poll::Ready(Ok(some.len()))
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            if !self.may_go_on() {
+                return Poll::Pending;
+            }
+            let count = buf.len().min(3);
+            self.taken.extend_from_slice(&buf[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn over(given: &[u8]) -> Rewritten<Slow> {
+        Rewritten::new(Slow { is_ready: false, taken: Vec::new(), given: given.iter().copied().collect() })
+    }
+
+    /// A content header with a message ID.
+    fn content_header(id: &[u8]) -> Vec<u8> {
+        let payload = [&[0, 60, 0, 0][..], &[0; 8], &[0, 0x80, u8::try_from(id.len()).unwrap()], id].concat();
+        frame(CONTENT_HEADER, &payload)
+    }
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[kind, 0, 1][..], &size, payload, &[0xce]].concat()
+    }
+
+    fn sent(stream: &mut Rewritten<Slow>, bytes: &[u8]) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if let Poll::Ready(count) = Pin::new(&mut *stream).poll_write(&mut cx, rest) {
+                rest = &rest[count.unwrap()..];
+            }
+        }
+        while Pin::new(&mut *stream).poll_flush(&mut cx).is_pending() {}
+    }
+
+    fn received(stream: &mut Rewritten<Slow>) -> Vec<u8> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut all, mut some) = (Vec::new(), [0; 5]);
+        loop {
+            match Pin::new(&mut *stream).poll_read(&mut cx, &mut some) {
+                Poll::Ready(Ok(0)) => return all,
+                Poll::Ready(count) => all.extend_from_slice(&some[..count.unwrap()]),
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_comes_enclosed_and_goes_back_as_it_came() {
+        let (good, bad) = (content_header(b"id"), content_header(b"caf\xe9"));
+        let mut stream = over(&[&good[..], &bad].concat());
+        let shown = received(&mut stream);
+        let enclosed = shown.strip_prefix(&good[..]).expect("the good one as it is");
+        assert_ne!(enclosed, bad);
+        sent(&mut stream, &[b"AMQP\0\0\x09\x01", enclosed].concat());
+        assert_eq!(stream.stream.taken, [b"AMQP\0\0\x09\x01", &bad[..]].concat());
+    }
+
+    #[test]
+    fn a_broker_that_takes_little_at_a_time_gets_everything_in_order() {
+        let body = frame(3, &vec![7; 3 * UNSENT_MAX]);
+        let all = [b"AMQP\0\0\x09\x01".to_vec(), content_header(b"id"), body].concat();
+        let mut stream = over(&[]);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut stream).poll_write(&mut cx, &all).is_ready());
+        assert!(Pin::new(&mut stream).poll_write(&mut cx, b"\x08").is_pending(), "enough is unsent");
+        sent(&mut stream, b"\x08\0\0\0\0\0\0\xce");
+        assert_eq!(stream.stream.taken, [&all[..], b"\x08\0\0\0\0\0\0\xce"].concat());
+    }
+
+    #[test]
+    fn the_largest_frame_is_the_one_that_the_client_agreed_to() {
+        let mut stream = over(&content_header(&[b'x'; 200]));
+        let tune_ok = [&[0, 10, 0, 31, 0, 9][..], &100_u32.to_be_bytes(), &[0, 5]].concat();
+        sent(&mut stream, &[b"AMQP\0\0\x09\x01".to_vec(), frame(METHOD, &tune_ok)].concat());
+        assert_eq!(stream.frame_max, Some(100));
+    }
+}

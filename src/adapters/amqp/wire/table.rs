@@ -15,7 +15,7 @@ pub enum Malformed {
 
 /// Where an entry of the outermost table lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct HeaderEntry {
     pub name: Range<usize>,
     pub whole: Range<usize>,
 }
@@ -27,7 +27,11 @@ enum Holds {
 }
 
 /// The entries of the table that fills `place`; `see` is shown where each name lies, at any depth.
-pub fn entries(bytes: &[u8], place: Range<usize>, see: &mut impl FnMut(Range<usize>)) -> Result<Vec<Entry>, Malformed> {
+pub fn entries(
+    bytes: &[u8],
+    place: Range<usize>,
+    see: &mut impl FnMut(Range<usize>),
+) -> Result<Vec<HeaderEntry>, Malformed> {
     let mut entries = Vec::new();
     let (mut at, end) = (place.start, place.end);
     while at < end {
@@ -35,7 +39,7 @@ pub fn entries(bytes: &[u8], place: Range<usize>, see: &mut impl FnMut(Range<usi
         let name = short(bytes, &mut at, end)?;
         see(name.clone());
         value(bytes, &mut at, end, see)?;
-        entries.push(Entry { name, whole: start..at });
+        entries.push(HeaderEntry { name, whole: start..at });
     }
     Ok(entries)
 }
@@ -77,7 +81,7 @@ fn one_value(bytes: &[u8], at: &mut usize, end: usize, open: &mut Vec<(usize, Ho
         }
         other => return Err(Malformed::UnknownKind(char::from(other))),
     };
-    take(at, fixed, end).map(|_| ())
+    skip(at, fixed, end)
 }
 
 /// Goes past a short string; where its text lies.
@@ -93,6 +97,11 @@ pub fn size(bytes: &[u8], at: &mut usize, end: usize) -> Result<usize, Malformed
 }
 
 /// Goes past so many bytes.
+pub fn skip(at: &mut usize, count: usize, end: usize) -> Result<(), Malformed> {
+    take(at, count, end).map(|_| ())
+}
+
+/// Goes past so many bytes; where they lie.
 pub fn take(at: &mut usize, count: usize, end: usize) -> Result<Range<usize>, Malformed> {
     let start = *at;
     *at = start.checked_add(count).filter(|next| *next <= end).ok_or(Malformed::Short)?;

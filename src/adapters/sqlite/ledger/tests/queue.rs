@@ -4,7 +4,7 @@ use super::*;
 use crate::adapters::sqlite::{Part, SqliteQueue};
 use crate::model::decode::decode;
 use crate::model::job::DismissJob;
-use crate::ports::broker::{Broker, BrokerError, ProviderKnown, Settlement};
+use crate::ports::broker::{Broker, BrokerError, ProviderKnown, Settlement, Unended};
 use crate::ports::clock::Clock;
 
 fn job(id: &str) -> DismissJob {
@@ -17,7 +17,7 @@ async fn queue(folder: &Folder) -> SqliteQueue {
 }
 
 /// Settles whatever waits, all at once, with `of` each.
-async fn settle_all(queue: &SqliteQueue, of: impl Fn(&str) -> DismissResult) -> Vec<Result<(), BrokerError>> {
+async fn settle_all(queue: &SqliteQueue, of: impl Fn(&str) -> DismissResult) -> Vec<Result<(), Unended>> {
     let provider = ProviderName::parse("p").unwrap();
     let mut settled = tokio::task::JoinSet::new();
     while let Some(delivery) = queue.pull(&provider).await.unwrap() {
@@ -61,14 +61,14 @@ async fn a_job_is_settled_in_queue_and_ledger_or_in_neither() {
     let broken = "CREATE TRIGGER broken BEFORE INSERT ON entry BEGIN SELECT raise(ABORT, 'no'); END";
     sqlx::query(broken).execute(&mut connection).await.unwrap();
     let done = settle_all_once(&queue).await;
-    assert!(matches!(done, Err(BrokerError::Lost(_))), "{done:?}");
+    assert!(matches!(done, Err(Unended::Failed(BrokerError::Lost(_)))), "{done:?}");
     assert_eq!(kept(&folder).await, 0);
     sqlx::query("DROP TRIGGER broken").execute(&mut connection).await.unwrap();
     settle_all_once(&queue).await.unwrap();
     assert_eq!((history(&ledger).await.len(), kept(&folder).await), (1, 1));
 }
 
-async fn settle_all_once(queue: &SqliteQueue) -> Result<(), BrokerError> {
+async fn settle_all_once(queue: &SqliteQueue) -> Result<(), Unended> {
     let delivery = queue.pull(&ProviderName::parse("p").unwrap()).await.unwrap().expect("a job");
     let result = result("one", 1, Outcome::Dismissed, 5);
     delivery.settle(&Settlement { result, provider_known: ProviderKnown::Yes }).await

@@ -1,0 +1,196 @@
+//! Where jobs are ended: what the queue refuses is kept in hand and tried again, one job at a time, until there is room.
+//!
+//! To give such a job back would cost one of the times that the queue may hand it out, and what its provider accepted
+//! would end as exhausted.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::model::progress::Progress;
+use crate::policy::breaker::{Admission, Role};
+use crate::policy::storage::Storage;
+use crate::ports::broker::{BrokerError, Delivery, JobTime, LaneKey, Settlement, Unended};
+use crate::ports::clock::Clock;
+
+/// What is refused for so long goes back: a queue gives up on a consumer that holds a job for half an hour, and it may have
+/// been at hand for ten minutes before.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// What is to be done with a delivery.
+#[derive(Clone, Copy)]
+pub enum Verb<'a> {
+    Settle(&'a Settlement),
+    Defer(Deferral<'a>),
+    Forward(&'a LaneKey),
+}
+
+/// How a job is left alone.
+#[derive(Clone, Copy)]
+pub struct Deferral<'a> {
+    pub lane: &'a LaneKey,
+    pub progress: &'a Progress,
+    /// Until then, by the clock's `elapsed`.
+    pub until: Duration,
+    /// And until the job's own time.
+    pub not_before: Option<Timestamp>,
+}
+
+/// A refusal, or its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The queue refuses from now on; what it said.
+    Closed(String),
+    /// It was tried in vain.
+    StillClosed,
+    /// It takes messages again, after this long.
+    Open(Duration),
+}
+
+/// The way out of hand for the jobs of one provider, or of the intake; it outlives connections to the queue.
+pub struct Outlet {
+    clock: Clock,
+    /// Of results, and of jobs that go on: one may be full alone.
+    storages: Mutex<[Storage; 2]>,
+    /// Something has changed: whoever waits looks again. True once nobody is to wait any more.
+    news: watch::Sender<bool>,
+}
+
+impl Outlet {
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, storages: Mutex::default(), news: watch::Sender::new(false) }
+    }
+
+    /// Nothing waits here from now on: what is refused goes back to its queue.
+    pub fn give_up(&self) {
+        self.news.send_replace(true);
+    }
+
+    /// Ends a delivery. [`BrokerError::Refused`] says that it had to be given back after all.
+    pub async fn end(
+        &self,
+        mut delivery: Delivery,
+        verb: Verb<'_>,
+        tell: &(dyn Fn(Change) + Sync),
+    ) -> Result<(), BrokerError> {
+        let give_up_at = self.clock.elapsed() + LONGEST_WAIT;
+        loop {
+            let Some(turn) = self.turn(verb, give_up_at).await else {
+                delivery.release().await?;
+                return Err(BrokerError::Refused("it takes no more, and the job waits in its queue".into()));
+            };
+            delivery = match verb.act(delivery, &self.clock).await {
+                Ok(()) => {
+                    turn.stored(tell);
+                    return Ok(());
+                }
+                Err(Unended::Failed(error)) => return Err(error),
+                Err(Unended::Refused { what, delivery }) => {
+                    turn.refused(what, tell);
+                    *delivery
+                }
+            };
+        }
+    }
+
+    /// The right to publish once; None where it is not worth waiting for.
+    async fn turn(&self, verb: Verb<'_>, give_up_at: Duration) -> Option<StoreTurn<'_>> {
+        let mut news = self.news.subscribe();
+        loop {
+            let given_up = *news.borrow_and_update();
+            let now = self.clock.elapsed();
+            let wake_at = match self.storages()[verb.place()].admit(now) {
+                Admission::Go => return Some(StoreTurn { outlet: self, place: verb.place(), role: Role::Ordinary }),
+                Admission::Probe => return Some(StoreTurn { outlet: self, place: verb.place(), role: Role::Probe }),
+                Admission::Wait(_) | Admission::Hold if given_up || now >= give_up_at => return None,
+                Admission::Wait(until) => until.min(give_up_at),
+                Admission::Hold => give_up_at,
+            };
+            tokio::select! {
+                biased;
+                _ = news.changed() => {}
+                () = self.clock.sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    fn storages(&self) -> MutexGuard<'_, [Storage; 2]> {
+        self.storages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes one storage, and says since when any of them refuses: before, and now.
+    fn change(&self, place: usize, change: impl FnOnce(&mut Storage)) -> (Option<Duration>, Option<Duration>) {
+        let mut storages = self.storages();
+        let since = |storages: &[Storage; 2]| storages.iter().filter_map(Storage::refusing_since).min();
+        let before = since(&storages);
+        change(&mut storages[place]);
+        let after = since(&storages);
+        drop(storages);
+        self.news.send_modify(|_| {});
+        (before, after)
+    }
+}
+
+impl Verb<'_> {
+    async fn act(self, delivery: Delivery, clock: &Clock) -> Result<(), Unended> {
+        match self {
+            Verb::Settle(settlement) => delivery.settle(settlement).await,
+            Verb::Defer(Deferral { lane, progress, until, not_before }) => {
+                let progress = progress.clone().waiting(until.saturating_sub(clock.elapsed()));
+                delivery.defer(lane, progress, JobTime { not_before, now: clock.now() }).await
+            }
+            Verb::Forward(lane) => delivery.forward(lane).await,
+        }
+    }
+
+    /// Of its storage.
+    fn place(self) -> usize {
+        match self {
+            Verb::Settle(_) => 0,
+            Verb::Defer(_) | Verb::Forward(_) => 1,
+        }
+    }
+}
+
+/// The right to publish once; dropped without a word it passes to the next one.
+struct StoreTurn<'a> {
+    outlet: &'a Outlet,
+    place: usize,
+    role: Role,
+}
+
+impl StoreTurn<'_> {
+    fn stored(self, tell: &(dyn Fn(Change) + Sync)) {
+        if self.role == Role::Ordinary {
+            return;
+        }
+        let outlet = self.outlet;
+        let (before, after) = outlet.change(self.place, Storage::try_stored);
+        if let (Some(since), None) = (before, after) {
+            tell(Change::Open(outlet.clock.elapsed().saturating_sub(since)));
+        }
+    }
+
+    fn refused(self, what: String, tell: &(dyn Fn(Change) + Sync)) {
+        let now = self.outlet.clock.elapsed();
+        let refuse = match self.role {
+            Role::Ordinary => Storage::refused,
+            Role::Probe => Storage::try_refused,
+        };
+        match self.outlet.change(self.place, |storage| refuse(storage, now)) {
+            (None, _) => tell(Change::Closed(what)),
+            (Some(_), _) => tell(Change::StillClosed),
+        }
+    }
+}
+
+impl Drop for StoreTurn<'_> {
+    fn drop(&mut self) {
+        if self.role == Role::Probe {
+            let now = self.outlet.clock.elapsed();
+            self.outlet.change(self.place, |storage| storage.untried(now));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Whose a refusal of credentials or configuration is while that is not known: the provider's state, or the job's own.
+//!
+//! All jobs go out with the same credentials in the same way. So a request that was written after a refused one, and
+//! taken, disproves the refusal; and what several jobs are refused in a row, among them one that was sent to find out, is
+//! the provider's.
+
+use std::time::Duration;
+
+use super::breaker::Admission;
+use crate::model::ids::JobId;
+use crate::model::suspension::SuspensionReason;
+
+/// A job's request that was refused for what others may share.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    pub job: &'a JobId,
+    pub reason: SuspensionReason,
+    /// When the request was written, by the clock that tells all moments here.
+    pub written: Duration,
+    /// How many of the job's earlier refusals others have disproved.
+    pub disproved: u32,
+}
+
+/// Whose a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The provider's, or nobody knows: it costs the job nothing.
+    Provider,
+    /// The job's own: so many of its refusals are disproved by now that were not before.
+    Job(u32),
+}
+
+#[derive(Debug, Clone)]
+struct Accused {
+    job: JobId,
+    written: Duration,
+}
+
+/// Some jobs were refused, and none was taken since. Witnesses are sent, one at a time.
+#[derive(Debug, Clone)]
+pub struct Doubt {
+    pub reason: SuspensionReason,
+    pub since: Duration,
+    /// The last refusal of each job.
+    accused: Vec<Accused>,
+    witness: Witness,
+    /// Whether a witness was refused as well.
+    is_attested: bool,
+    /// Whether no witness was to be had when one was waited for: then the provider counts as suspended.
+    pub is_declared: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Witness {
+    Wanted,
+    UnderWay,
+}
+
+impl Doubt {
+    pub fn new(reason: SuspensionReason, since: Duration) -> Self {
+        let (accused, witness) = (Vec::new(), Witness::Wanted);
+        Self { reason, since, accused, witness, is_attested: false, is_declared: false }
+    }
+
+    /// Asks for one request: only one witness goes out at a time.
+    pub fn admit(&mut self) -> Admission {
+        match std::mem::replace(&mut self.witness, Witness::UnderWay) {
+            Witness::Wanted => Admission::Probe,
+            Witness::UnderWay => Admission::Hold,
+        }
+    }
+
+    /// The witness showed nothing, or was not sent.
+    pub fn witness_gone(&mut self) {
+        self.witness = Witness::Wanted;
+    }
+
+    pub fn is_asking(&self) -> bool {
+        self.witness == Witness::UnderWay
+    }
+
+    pub fn accuses(&self, job: &JobId) -> bool {
+        self.accused.iter().any(|accused| accused.job == *job)
+    }
+
+    /// Adds a refusal.
+    pub fn accuse(&mut self, refusal: &Refusal<'_>) {
+        // One cloud locks a key that is tried too often: that is the graver of the two.
+        if refusal.reason == SuspensionReason::Credentials {
+            self.reason = refusal.reason;
+        }
+        match self.accused.iter_mut().find(|accused| accused.job == *refusal.job) {
+            Some(accused) => accused.written = accused.written.max(refusal.written),
+            None => self.accused.push(Accused { job: refusal.job.clone(), written: refusal.written }),
+        }
+    }
+
+    /// The witness was refused.
+    pub fn attest(&mut self) {
+        self.is_attested = true;
+        self.witness = Witness::Wanted;
+    }
+
+    /// Whether it is the provider: so many jobs were refused, and a witness is among them.
+    pub fn is_proved(&self, jobs: usize) -> bool {
+        self.is_attested && self.accused.len() >= jobs
+    }
+
+    /// A request that was written then was taken: whom that clears of the provider's fault.
+    pub fn disproved_by(&mut self, written: Duration) -> Vec<JobId> {
+        let (before, since) = std::mem::take(&mut self.accused).into_iter().partition(|one| one.written < written);
+        self.accused = since;
+        let before: Vec<Accused> = before;
+        before.into_iter().map(|accused| accused.job).collect()
+    }
+
+    /// Whether nobody is accused any more.
+    pub fn is_over(&self) -> bool {
+        self.accused.is_empty()
+    }
+
+    /// When the last refused request was written.
+    pub fn last_written(&self) -> Duration {
+        self.accused.iter().map(|accused| accused.written).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[path = "doubt_tests.rs"]
+mod tests;
