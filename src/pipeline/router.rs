@@ -10,6 +10,7 @@ use super::reception::{self, Job, Received};
 use super::stop::Stop;
 use crate::ports::broker::{Broker, BrokerError, Delivery};
 use crate::ports::crash::{self, Point};
+use crate::ports::readiness::PartState;
 
 /// How long the intake is left alone when the queue refuses a result: what was refused is back in it at once.
 const REST: Duration = Duration::from_secs(1);
@@ -21,8 +22,14 @@ enum Routed {
 }
 
 /// Routes until asked to stop, or until the queue fails.
-pub async fn run(broker: Arc<dyn Broker>, common: Common, mut stop: Stop) -> Result<(), BrokerError> {
+pub async fn run(
+    broker: Arc<dyn Broker>,
+    common: Common,
+    mut stop: Stop,
+    state: &PartState,
+) -> Result<(), BrokerError> {
     let mut intake = broker.intake().await?;
+    state.works();
     let mut moves: JoinSet<Result<(), BrokerError>> = JoinSet::new();
     let mut rest_until = Duration::ZERO;
     loop {

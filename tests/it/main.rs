@@ -31,3 +31,4 @@ mod reload;
 mod secrets;
 mod side_by_side;
 mod support;
+mod unanswered;

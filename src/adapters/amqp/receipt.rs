@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties, Channel};
 
+use super::call::{CallError, answered};
 use super::copies::Copies;
 use super::message::{self, Hop};
 use super::publish::{Publisher, Routing};
@@ -28,7 +29,7 @@ pub struct AmqpReceipt {
     pub acker: Acker,
     pub properties: BasicProperties,
     /// Kept, for a channel that nobody holds is closed, and a delivery can only be acked on its own channel.
-    pub _channel: Channel,
+    pub channel: Channel,
 }
 
 /// A queue that is full now will be so in a moment: a job whose message was refused goes back after this long.
@@ -40,20 +41,21 @@ impl AmqpReceipt {
     async fn let_go(&self, stored: Result<(), BrokerError>) -> Result<(), BrokerError> {
         match stored {
             Ok(()) => {
-                written(self.acker.ack(BasicAckOptions::default()).await).inspect(|()| crash::point(Point::Acked))
+                let acked = answered(&self.channel, "basic.ack", self.acker.ack(BasicAckOptions::default())).await;
+                written(acked).inspect(|()| crash::point(Point::Acked))
             }
-            Err(error @ (BrokerError::Refused(_) | BrokerError::Unroutable(_))) => {
+            Err(error) if error.is_of_one_message() => {
                 tokio::time::sleep(REFUSED_PAUSE).await;
                 self.give_back().await?;
                 Err(error)
             }
-            Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
     async fn give_back(&self) -> Result<(), BrokerError> {
         let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        written(self.acker.nack(back).await)
+        written(answered(&self.channel, "basic.nack", self.acker.nack(back)).await)
     }
 
     async fn onward(&self, exchange: &str, key: &str, message: &Message) -> Result<(), BrokerError> {
@@ -85,11 +87,11 @@ impl AmqpReceipt {
 }
 
 /// An ack that was not written is a connection that was lost; one that was written may still be lost on the way.
-fn written(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
+fn written(outcome: Result<bool, CallError>) -> Result<(), BrokerError> {
     match outcome {
         Ok(true) => Ok(()),
         Ok(false) => Err(BrokerError::Lost("the channel of the delivery is closed".into())),
-        Err(error) => Err(BrokerError::Lost(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -26,12 +26,12 @@ async fn ask(desk: &Desk, hold: Hold, change: Change) -> Result<(), BrokerError>
     desk.send(Request { hold, change, answer }).await.map_err(|_| gone())?;
     match answered.await.map_err(|_| gone())? {
         Ok(()) => Ok(()),
-        Err((error @ (BrokerError::Refused(_) | BrokerError::Unroutable(_)), hold)) => {
+        Err((error, hold)) if error.is_of_one_message() => {
             tokio::time::sleep(REFUSED_PAUSE).await;
             drop(hold);
             Err(error)
         }
-        Err((error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_)), _)) => Err(error),
+        Err((error, _)) => Err(error),
     }
 }
 
