@@ -182,7 +182,7 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args, tally: &
             }
         }
         let confirmed = tally.confirmed.get();
-        if live && confirmed % 256 == 0 {
+        if live && confirmed.is_multiple_of(256) {
             eprint!("\r{confirmed} of {} confirmed", jobs.len());
         }
     };
