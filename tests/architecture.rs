@@ -97,7 +97,37 @@ const DOORS: [&str; 2] = ["backoff", "governor"];
 
 /// What a simulation runs: which of two ready branches comes first must not be left to chance, for a seed is to take
 /// the same course each time.
-const SIMULATED: [&str; 5] = ["src/ports/", "src/pipeline/", "src/adapters/memory", "src/app/run.rs", "tests/sim/"];
+const SIMULATED: [&str; 7] = [
+    "src/ports/",
+    "src/pipeline/",
+    "src/adapters/memory",
+    "src/app/run.rs",
+    "src/app/session.rs",
+    "src/app/watch.rs",
+    "tests/sim/",
+];
+
+/// Calls to a broker, which may never answer them: they are waited for by `answered`.
+const CALLS: [&str; 16] = [
+    "create_channel",
+    "exchange_declare",
+    "queue_declare",
+    "queue_bind",
+    "queue_purge",
+    "queue_delete",
+    "basic_qos",
+    "basic_consume",
+    "basic_cancel",
+    "basic_get",
+    "basic_ack",
+    "basic_nack",
+    "ack",
+    "nack",
+    "confirm_select",
+    "close",
+];
+/// These bound what they wait for themselves: a handshake, a good-bye, a confirm.
+const BOUNDED: [&str; 3] = ["adapters/amqp/connection.rs", "adapters/amqp/publish.rs", "adapters/amqp/copies.rs"];
 
 const MOST_LINES: usize = 400;
 
@@ -287,6 +317,17 @@ fn nothing_that_is_simulated_is_left_to_chance() {
         left_to_chance(&text).into_iter().map(move |line| format!("{file}:{line}: a select that is not biased"))
     });
     check(drawn.collect());
+}
+
+#[test]
+fn no_broker_is_waited_for_without_an_end() {
+    let code = src();
+    let amqp = code.iter().map(|(source, _)| source).filter(|source| source.file.starts_with("adapters/amqp/"));
+    let waiting = amqp.filter(|source| !BOUNDED.contains(&source.file.as_str())).flat_map(|source| {
+        let named = |call| format!("src/{}: {call} is not waited for by `answered`", source.file);
+        scan::awaited(source, &CALLS).into_iter().map(named)
+    });
+    check(waiting.collect());
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::run::{self, Lanes};
+use super::run::Lanes;
+use super::session::session;
 use crate::adapters::sqlite::{SqliteQueue, Tally};
 use crate::pipeline::account::Common;
 use crate::pipeline::stop::{self, Stop};
 use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::readiness::Readiness;
 
 /// How often what was done is looked at, at most.
 const LOOK: Duration = Duration::from_millis(200);
@@ -42,7 +44,8 @@ impl Engine {
     pub async fn run(&self, stop: Stop, onlooker: &mut impl Onlooker) -> anyhow::Result<Ended> {
         let (stopper, inner) = stop::channel();
         let broker: Arc<dyn Broker> = self.queue.clone();
-        let mut session = std::pin::pin!(run::session(&broker, &self.lanes, &self.common, &inner, self.grace));
+        let readiness = Readiness::starting();
+        let mut session = std::pin::pin!(session(&broker, &self.lanes, &self.common, &readiness, &inner, self.grace));
         let mut asked = stop.clone();
         let watched = async {
             tokio::select! {

@@ -8,5 +8,7 @@ pub mod config;
 pub mod embedded;
 pub mod reload;
 pub mod run;
+mod session;
 pub mod telemetry;
+mod watch;
 pub mod wire;

@@ -1,29 +1,24 @@
 //! The worker's life: start, supervise, connect anew, stop in order.
 
-use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt;
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 
 use super::admin::{self, AdminState, Exposure, Intake};
 use super::attend;
 use super::config::{Config, Source};
 use super::reload::Reloader;
+use super::session::session;
+use super::watch;
 use super::wire::{self, Access, Door, FrontDoor, LateLedger, OpenError, Opener, Remedy};
 use crate::pipeline::account::{Account, Common};
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stop::{self, Stop};
-use crate::pipeline::{backlog, recorder, router};
-use crate::ports::broker::{Broker, BrokerError};
-use crate::ports::fence::Flow;
 use crate::ports::ledger;
 use crate::ports::meter::QueueLink;
 use crate::ports::readiness::Readiness;
@@ -159,15 +154,16 @@ pub async fn supervise(
         let reason = match opened {
             Ok(broker) => {
                 tracing::info!("connected to the {}", queue.kind());
+                watch::begin(readiness);
                 worked = Worked::Before;
                 common.meter.queue_connected(QueueLink::Up);
-                readiness.ready();
                 let since = common.clock.elapsed();
                 common.limbo.renew(since);
                 let ended = tokio::select! {
                     biased;
-                    ended = session(&broker, lanes, common, &stop, grace) => ended,
-                    never = follow(broker.flow(), readiness) => match never {},
+                    ended = session(&broker, lanes, common, readiness, &stop, grace) => ended,
+                    never = watch::flow(broker.flow(), readiness) => match never {},
+                    never = watch::proofs(&*broker, readiness, queue.kind()) => match never {},
                 };
                 queue.left();
                 common.meter.queue_connected(QueueLink::Down);
@@ -201,89 +197,9 @@ pub async fn supervise(
     Ok(())
 }
 
-/// Tells of a queue that is there and takes nothing.
-async fn follow(mut flow: Flow, readiness: &Readiness) -> Infallible {
-    loop {
-        flow.until_blocked().await;
-        let reason = flow.blocked().unwrap_or_default();
-        tracing::warn!(reason, "nothing is sent for now");
-        readiness.connecting(reason);
-        flow.until_free().await;
-        tracing::info!("the broker takes messages again");
-        readiness.ready();
-    }
-}
-
 /// Whether there was a session before.
 #[derive(Clone, Copy)]
 enum Worked {
     NotYet,
     Before,
-}
-
-/// Works on one connection. Ok when asked to stop and drained; an error when the connection is to be given up.
-pub(super) async fn session(
-    broker: &Arc<dyn Broker>,
-    lanes: &Lanes,
-    common: &Common,
-    stop: &Stop,
-    grace: Duration,
-) -> Result<(), BrokerError> {
-    let mut workers: JoinSet<Result<(), BrokerError>> = JoinSet::new();
-    workers.spawn(router::run(broker.clone(), common.clone(), stop.clone()));
-    if let Some(ledger) = common.books.ledger.clone() {
-        workers.spawn(recorder::run(broker.clone(), common.clone(), ledger, stop.clone()));
-    }
-    for lane in lanes {
-        let (lane, broker, stop) = (lane.clone(), broker.clone(), stop.clone());
-        workers.spawn(async move { lane.lock().await.run(&broker, stop).await });
-    }
-    let mut gauge = std::pin::pin!(backlog::deferred(common.clone(), broker.clone()));
-    let work = async {
-        loop {
-            tokio::select! {
-                biased;
-                error = broker.lost() => return Err(error),
-                Err(error) = &mut gauge => return Err(error),
-                worked = workers.join_next() => match worked {
-                    None => return Ok(()),
-                    Some(Ok(ended)) => ended?,
-                    Some(Err(error)) => return Err(BrokerError::Lost(format!("a worker task failed: {error}"))),
-                },
-            }
-        }
-    };
-    // Asked twice below: the first answer stands.
-    let overdue = overdue(stop.clone(), grace).shared();
-    let ended = tokio::select! {
-        biased;
-        ended = work => ended,
-        () = overdue.clone() => Ok(()),
-    };
-    workers.shutdown().await;
-    ended?;
-    tokio::select! {
-        biased;
-        () = drain(lanes) => {}
-        () = overdue.clone() => give_up(lanes).await,
-    }
-    Ok(())
-}
-
-/// Resolves when the grace is over: not even a frozen broker keeps a stopping worker longer.
-async fn overdue(mut stop: Stop, grace: Duration) {
-    stop.asked().await;
-    tokio::time::sleep(grace).await;
-}
-
-async fn drain(lanes: &Lanes) {
-    join_all(lanes.iter().map(|lane| async { lane.lock().await.drain().await })).await;
-}
-
-async fn give_up(lanes: &Lanes) {
-    let mut given_up = 0;
-    for lane in lanes {
-        given_up += lane.lock().await.give_up();
-    }
-    tracing::warn!(given_up, "the grace is over: what was still on the wire goes back to its queue");
 }

@@ -13,10 +13,12 @@ use super::hand::Hand;
 use super::outlet::Verb;
 use super::pick::{self, Picked};
 use super::stop::Stop;
+use crate::model::ids::ProviderName;
 use crate::model::job::Lane as JobLane;
 use crate::model::suspension::SuspensionReason;
 use crate::ports::broker::{Broker, BrokerError, Lead};
 use crate::ports::crash::{self, Point};
+use crate::ports::readiness::PartState;
 
 /// How often a stand-by asks for the lead.
 const STAND_BY: Duration = Duration::from_secs(1);
@@ -51,17 +53,28 @@ impl Lane {
         Self { account, flights: JoinSet::new(), aloft: [0; 2], session: 0 }
     }
 
+    pub fn provider(&self) -> &ProviderName {
+        &self.account.name
+    }
+
     /// Sends until asked to stop, or until the queue fails.
-    pub async fn run(&mut self, broker: &Arc<dyn Broker>, mut stop: Stop) -> Result<(), BrokerError> {
+    pub async fn run(
+        &mut self,
+        broker: &Arc<dyn Broker>,
+        mut stop: Stop,
+        state: &PartState,
+    ) -> Result<(), BrokerError> {
         self.session += 1;
-        while let Some(mut lead) = self.stand_by(broker, &mut stop).await? {
+        while let Some(mut lead) = self.stand_by(broker, &mut stop, state).await? {
             let name = &self.account.name;
             tracing::info!(provider = %name, "active sender");
             crash::point(Point::Led);
             self.account.gate.hold_for(TAKE_OVER.max(self.account.gate.window()));
-            let ended = self.send(broker, &mut *lead, &mut stop).await;
+            let ended = self.send(broker, &mut *lead, &mut stop, state).await;
             match ended? {
                 Ended::Asked => return Ok(()),
+                // It may well be ours still.
+                Ended::LeadLost(error @ BrokerError::Unanswered { .. }) => return Err(error),
                 Ended::LeadLost(error) => tracing::warn!(provider = %self.account.name, %error, "lead lost"),
             }
         }
@@ -88,6 +101,7 @@ impl Lane {
         &mut self,
         broker: &Arc<dyn Broker>,
         stop: &mut Stop,
+        state: &PartState,
     ) -> Result<Option<Box<dyn Lead>>, BrokerError> {
         loop {
             self.account.common.meter.in_flight(&self.account.name, self.flights.len());
@@ -97,6 +111,7 @@ impl Lane {
             if let Some(lead) = broker.lead(&self.account.name).await? {
                 return Ok(Some(lead));
             }
+            state.works();
             tokio::select! {
                 biased;
                 () = stop.asked() => {}
@@ -111,6 +126,7 @@ impl Lane {
         broker: &Arc<dyn Broker>,
         lead: &mut dyn Lead,
         stop: &mut Stop,
+        state: &PartState,
     ) -> Result<Ended, BrokerError> {
         let account = self.account.clone();
         let mut hand = Hand::new(account.clone(), broker.clone(), lead.fence());
@@ -128,6 +144,7 @@ impl Lane {
                 Some(_) => hand.put_down().await?,
                 None => hand.take_up().await?,
             }
+            state.works();
             self.show(&hand);
             let ended = tokio::select! {
                 biased;
@@ -139,7 +156,7 @@ impl Lane {
                 }
                 Ok(()) = pauses.changed() => None,
                 Ok(()) = judgements.changed() => None,
-                Err(error) = &mut backlog => return Err(error),
+                never = &mut backlog => match never {},
                 // Not while jobs are pulled one by one: nothing gathers then, and a slow pull would never end.
                 _ = look.tick(), if suspended.is_none() => {
                     hand.look_through().await?;

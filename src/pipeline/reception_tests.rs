@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::pipeline::books::Books;
-use crate::ports::broker::{BrokerError, Message, Receipt};
+use crate::ports::broker::{BrokerError, JobTime, Message, QueueLimit, Receipt};
 use crate::ports::clock::Clock;
 use crate::ports::meter::Meter;
 
@@ -17,7 +17,7 @@ impl Receipt for Nothing {
         Ok(())
     }
 
-    async fn defer(&mut self, _: &Message, _: &LaneKey, _: Timestamp) -> Result<(), BrokerError> {
+    async fn defer(&mut self, _: &Message, _: &LaneKey, _: JobTime) -> Result<(), BrokerError> {
         Ok(())
     }
 

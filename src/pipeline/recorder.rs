@@ -11,6 +11,7 @@ use crate::model::result::DismissResult;
 use crate::ports::broker::{Broker, BrokerError};
 use crate::ports::ledger::{Ledger, LedgerError};
 use crate::ports::outcomes::{OutcomeSource, Unkept};
+use crate::ports::readiness::PartState;
 
 /// Between two tries to reach the ledger, at least and at most; each is drawn from the upper half.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -23,11 +24,14 @@ pub async fn run(
     common: Common,
     ledger: Arc<dyn Ledger>,
     mut stop: Stop,
+    state: &PartState,
 ) -> Result<(), BrokerError> {
     let mut outage = Outage::None;
     let mut pause = RETRY.0;
     while !stop.is_asked() {
-        let Some(mut source) = broker.outcomes().await? else { return Ok(()) };
+        let source = broker.outcomes().await?;
+        state.works();
+        let Some(mut source) = source else { return Ok(()) };
         let ended = tokio::select! {
             biased;
             () = stop.asked() => None,
@@ -42,9 +46,7 @@ pub async fn run(
             Some(Err(Trouble::Broker(BrokerError::Refused(why) | BrokerError::Unroutable(why)))) => {
                 Obstacle::DeadLetters(why)
             }
-            Some(Err(Trouble::Broker(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))))) => {
-                return Err(error);
-            }
+            Some(Err(Trouble::Broker(error))) => return Err(error),
         };
         source.stop().await?;
         if outage == Outage::None {

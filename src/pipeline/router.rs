@@ -12,13 +12,20 @@ use super::reception::{self, Job, Over, Received};
 use super::stop::Stop;
 use crate::ports::broker::{Broker, BrokerError, Delivery, QueueEnding};
 use crate::ports::crash::{self, Point};
+use crate::ports::readiness::PartState;
 
 /// How long a job is left alone that a queue did not keep: one that keeps nothing is not fed at full speed.
 const EVICTED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Routes until asked to stop, or until the queue fails.
-pub async fn run(broker: Arc<dyn Broker>, common: Common, mut stop: Stop) -> Result<(), BrokerError> {
+pub async fn run(
+    broker: Arc<dyn Broker>,
+    common: Common,
+    mut stop: Stop,
+    state: &PartState,
+) -> Result<(), BrokerError> {
     let mut intake = broker.intake().await?;
+    state.works();
     let outlet = Outlet::new(common.clock.clone());
     let router = Arc::new(Router { broker, common, outlet, evictions: Evictions::default() });
     let mut moves: JoinSet<Result<(), BrokerError>> = JoinSet::new();

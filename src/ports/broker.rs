@@ -23,12 +23,32 @@ use crate::ports::outcomes::OutcomeSource;
 pub enum BrokerError {
     #[error("connection to the broker lost: {0}")]
     Lost(String),
+    #[error("the broker did not answer {call} within {within:?}")]
+    Unanswered { call: &'static str, within: Duration },
+    /// The others go on.
+    #[error("a queue gives nothing: {0}")]
+    QueueDown(String),
     #[error("the broker did not confirm within {0:?}")]
     Unconfirmed(Duration),
+    /// It says so itself: an alarm of its memory or its disk.
+    #[error("{0}")]
+    Blocked(String),
     #[error("the broker refused a message: {0}")]
     Refused(String),
     #[error("no queue takes {0}")]
     Unroutable(String),
+}
+
+impl BrokerError {
+    /// Whether this is about the one message, and others may well be taken.
+    pub fn is_of_one_message(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Unroutable(_) => true,
+            Self::Lost(_) | Self::Unanswered { .. } | Self::QueueDown(_) | Self::Unconfirmed(_) | Self::Blocked(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// Why a verb of a delivery did not end it.
@@ -168,9 +188,7 @@ impl Delivery {
         match ended {
             Ok(()) => Ok(()),
             Err(BrokerError::Refused(what)) => Err(Unended::Refused { what, delivery: Box::new(self) }),
-            Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_) | BrokerError::Unroutable(_))) => {
-                Err(Unended::Failed(error))
-            }
+            Err(error) => Err(Unended::Failed(error)),
         }
     }
 
@@ -266,6 +284,10 @@ pub trait Broker: Send + Sync {
 
     /// Whether messages are taken.
     fn flow(&self) -> Flow;
+
+    /// Resolves once the queue has confirmed a write that is as durable as that of a result and leaves nothing behind, or
+    /// any other write meanwhile. Waits while messages are not taken.
+    async fn prove(&self) -> Result<(), BrokerError>;
 
     /// Resolves when the connection is lost.
     async fn lost(&self) -> BrokerError;

@@ -1,40 +1,96 @@
 //! Whether this replica does its work, as `/readyz` tells it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+
+use crate::model::ids::ProviderName;
 
 /// What the supervisor last said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadyState {
-    /// No broker, or not consuming from it yet; the reason is shown to whoever asks, so it holds no secret.
+    /// No broker, or not working on it as it should; the reason is shown to whoever asks, so it holds no secret.
     Connecting { reason: String },
-    /// Connected, and consuming or standing by.
+    /// Connected, consuming or standing by, and what is written is confirmed.
     Ready,
     /// Stopping; final.
     Draining,
 }
 
+/// What keeps a connected worker from being ready.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// The queue says that it takes nothing.
+    Alarm,
+    /// No write was confirmed lately.
+    Unproven,
+    /// A part of the work stands still.
+    Idle(Part),
+}
+
+/// What works by itself on one connection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Router,
+    Recorder,
+    Lane(ProviderName),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Router => write!(f, "the router"),
+            Self::Recorder => write!(f, "the recorder"),
+            Self::Lane(provider) => write!(f, "the sender of {provider}"),
+        }
+    }
+}
+
 /// Set by the supervisor, read by the admin server; clones share one state.
 #[derive(Debug, Clone)]
-pub struct Readiness {
-    state: Arc<watch::Sender<ReadyState>>,
+pub struct Readiness(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    known: Mutex<Known>,
+    told: watch::Sender<ReadyState>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Of the connection.
+    state: ReadyState,
+    /// With the reason of each.
+    obstacles: BTreeMap<Obstacle, String>,
+}
+
+impl Known {
+    fn sum(&self) -> ReadyState {
+        match (&self.state, self.obstacles.first_key_value()) {
+            (ReadyState::Ready, Some((_, reason))) => ReadyState::Connecting { reason: reason.clone() },
+            (ReadyState::Ready | ReadyState::Connecting { .. } | ReadyState::Draining, _) => self.state.clone(),
+        }
+    }
 }
 
 impl Readiness {
     /// Not connected yet.
     pub fn starting() -> Self {
         let state = ReadyState::Connecting { reason: "starting".to_owned() };
-        Self { state: Arc::new(watch::Sender::new(state)) }
+        let told = watch::Sender::new(state.clone());
+        Self(Arc::new(Shared { known: Mutex::new(Known { state, obstacles: BTreeMap::new() }), told }))
     }
 
     pub fn state(&self) -> ReadyState {
-        self.state.borrow().clone()
+        self.0.told.borrow().clone()
     }
 
     /// Follows the state as it changes.
     pub fn subscribe(&self) -> watch::Receiver<ReadyState> {
-        self.state.subscribe()
+        self.0.told.subscribe()
     }
 
     /// The broker is away; `reason` is one line without secrets.
@@ -42,6 +98,7 @@ impl Readiness {
         self.go(ReadyState::Connecting { reason: reason.into() });
     }
 
+    /// Connected; ready but for what stands in the way.
     pub fn ready(&self) {
         self.go(ReadyState::Ready);
     }
@@ -50,14 +107,74 @@ impl Readiness {
         self.go(ReadyState::Draining);
     }
 
-    fn go(&self, next: ReadyState) {
-        self.state.send_if_modified(|state| {
-            if *state == ReadyState::Draining || *state == next {
-                return false;
-            }
-            *state = next;
-            true
+    /// Something stands in the way; `reason` is one line without secrets.
+    pub fn hindered(&self, by: Obstacle, reason: impl Into<String>) {
+        self.change(|known| {
+            known.obstacles.insert(by, reason.into());
         });
+    }
+
+    /// It does not stand in the way any more.
+    pub fn free_of(&self, obstacle: &Obstacle) {
+        self.change(|known| {
+            known.obstacles.remove(obstacle);
+        });
+    }
+
+    /// How many lanes stand still.
+    pub fn idle_lanes(&self) -> usize {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.obstacles.keys().filter(|obstacle| matches!(obstacle, Obstacle::Idle(Part::Lane(_)))).count()
+    }
+
+    fn go(&self, next: ReadyState) {
+        self.change(|known| {
+            if known.state != ReadyState::Draining {
+                known.state = next;
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known);
+        let next = known.sum();
+        self.0.told.send_if_modified(|told| {
+            let is_new = *told != next;
+            *told = next;
+            is_new
+        });
+    }
+}
+
+/// Tells whether one part works; clones share one state.
+#[derive(Debug, Clone)]
+pub struct PartState {
+    part: Part,
+    readiness: Readiness,
+    /// Told, perhaps on an earlier connection, and not taken back yet.
+    is_idle: Arc<AtomicBool>,
+}
+
+impl PartState {
+    pub fn new(part: Part, readiness: Readiness) -> Self {
+        Self { part, readiness, is_idle: Arc::new(AtomicBool::new(true)) }
+    }
+
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// The queue has answered what the part asked it for its work.
+    pub fn works(&self) {
+        if self.is_idle.swap(false, Ordering::Relaxed) {
+            self.readiness.free_of(&Obstacle::Idle(self.part.clone()));
+        }
+    }
+
+    pub fn stands_still(&self, why: &impl fmt::Display) {
+        self.is_idle.store(true, Ordering::Relaxed);
+        self.readiness.hindered(Obstacle::Idle(self.part.clone()), format!("{} stands still: {why}", self.part));
     }
 }
 
@@ -72,6 +189,28 @@ mod tests {
         readiness.draining();
         readiness.ready();
         readiness.connecting("lost");
+        assert_eq!(readiness.state(), ReadyState::Draining);
+    }
+
+    #[test]
+    fn a_worker_is_ready_once_nothing_stands_in_the_way() {
+        let readiness = Readiness::starting();
+        let lane = PartState::new(Part::Lane(ProviderName::parse("p").unwrap()), readiness.clone());
+        let not_ready = |reason: &str| ReadyState::Connecting { reason: reason.to_owned() };
+        readiness.hindered(Obstacle::Unproven, "nothing confirmed");
+        assert_eq!(readiness.state(), not_ready("starting"));
+        readiness.ready();
+        assert_eq!(readiness.state(), not_ready("nothing confirmed"));
+        lane.stands_still(&"no answer");
+        readiness.free_of(&Obstacle::Unproven);
+        assert_eq!(
+            (readiness.state(), readiness.idle_lanes()),
+            (not_ready("the sender of p stands still: no answer"), 1)
+        );
+        lane.works();
+        assert_eq!((readiness.state(), readiness.idle_lanes()), (ReadyState::Ready, 0));
+        readiness.draining();
+        readiness.hindered(Obstacle::Alarm, "low on memory");
         assert_eq!(readiness.state(), ReadyState::Draining);
     }
 

@@ -83,6 +83,27 @@ pub fn names(source: &Source) -> Names {
     names
 }
 
+/// Which of these methods are awaited right where they are called.
+pub fn awaited(source: &Source, methods: &[&str]) -> Vec<String> {
+    let tokens = source.text.parse().unwrap_or_else(|error| panic!("{} is not Rust: {error}", source.file));
+    awaited_in(tokens, methods)
+}
+
+fn awaited_in(tokens: TokenStream, methods: &[&str]) -> Vec<String> {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let here = tokens.windows(5).filter_map(|call| {
+        let name = word(call.get(1)).filter(|name| methods.contains(&name.as_str()))?;
+        let is_call = is_punct(call.first(), '.') && matches!(&call[2], TokenTree::Group(_));
+        let is_awaited = is_punct(call.get(3), '.') && word(call.get(4)).as_deref() == Some("await");
+        (is_call && is_awaited).then_some(name)
+    });
+    let within = tokens.iter().filter_map(|token| match token {
+        TokenTree::Group(group) => Some(awaited_in(group.stream(), methods)),
+        TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => None,
+    });
+    here.chain(within.flatten()).collect()
+}
+
 fn collect(tokens: &[TokenTree], module: &[String], names: &mut Names) {
     let mut at = 0;
     while at < tokens.len() {

@@ -180,6 +180,18 @@ fn a_select_that_draws_lots_is_seen_with_its_line() {
 }
 
 #[test]
+fn a_call_that_is_awaited_where_it_is_made_is_seen() {
+    let found = |text: &str| scan::awaited(&source("adapters/amqp/x.rs", text), &["basic_get", "ack"]);
+    assert_eq!(found("async fn f() { channel.basic_get(queue, options).await?; }"), ["basic_get"]);
+    assert_eq!(found("fn f() { g(async { match self.acker.ack(options).await {} }) }"), ["ack"]);
+    assert_eq!(
+        found("async fn f() { answered(&channel, \"basic.get\", channel.basic_get(queue)).await }"),
+        Vec::<String>::new()
+    );
+    assert_eq!(found("async fn f() { other.get(ack).await; let ack = channel.ack(); }"), Vec::<String>::new());
+}
+
+#[test]
 fn a_file_may_be_as_long_as_the_limit() {
     assert!(!is_too_long(&"x\n".repeat(MOST_LINES)));
     assert!(is_too_long(&"x\n".repeat(MOST_LINES + 1)));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use lapin::BasicProperties;
 use roomsweep::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
-use roomsweep::adapters::amqp::{AmqpBroker, Settings};
+use roomsweep::adapters::amqp::{AmqpBroker, Doubts, OnAlarm, Settings};
 use roomsweep::adapters::memory::MemoryQueue;
 use roomsweep::adapters::sqlite::{Part, SqliteQueue};
 use roomsweep::model::decode::decode;
@@ -89,6 +89,8 @@ impl House for RabbitMq {
             ca: None,
             namespace: self.0.name().to_owned(),
             client_name: "contract".to_owned(),
+            on_alarm: OnAlarm::Wait,
+            doubts: Doubts::default(),
         };
         let providers = PROVIDERS.iter().map(|name| ProviderName::parse(*name).unwrap()).collect();
         let outcomes = Outcomes { results: ResultsQueue::Kept { max_bytes: None }, ledger: LedgerQueue::Absent };

@@ -32,3 +32,4 @@ mod reload;
 mod secrets;
 mod side_by_side;
 mod support;
+mod unanswered;

@@ -150,6 +150,10 @@ impl Broker for SimBroker {
         self.conn.inner.flow()
     }
 
+    async fn prove(&self) -> Result<(), BrokerError> {
+        self.call().await
+    }
+
     async fn lost(&self) -> BrokerError {
         self.conn.gone().await
     }

@@ -1,13 +1,19 @@
 //! One connection to RabbitMQ.
 
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::tcp::{AMQPUriTcpExt, OwnedTLSConfig};
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
 
+use super::call::{CallError, in_time};
+use super::consuming::Doubts;
 use super::{OpenError, wire};
 use crate::model::secret::Secret;
 use crate::ports::broker::BrokerError;
@@ -15,10 +21,11 @@ use crate::ports::fence::FlowSwitch;
 
 /// The whole handshake must be over by then.
 const HANDSHAKE: Duration = Duration::from_secs(15);
+/// A broker that does not say good-bye within so long is left.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const HEARTBEAT: u16 = 5;
 /// A broker that names no limit of its own makes the client allocate without one.
 const FRAME_MAX: u32 = 131_072;
-const CONNECT_MS: u64 = 10_000;
 
 /// How to reach the broker.
 #[derive(Debug, Clone)]
@@ -30,6 +37,18 @@ pub struct Settings {
     pub namespace: String,
     /// Shown in the broker's list of connections.
     pub client_name: String,
+    pub on_alarm: OnAlarm,
+    /// Known to all connections of a process, one after another.
+    pub doubts: Doubts,
+}
+
+/// What a message waits for while the broker takes none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnAlarm {
+    /// The end of the alarm: its job is in hand, and there is nothing better to do with it.
+    Wait,
+    /// Not for long: somebody waits for an answer.
+    GiveUp,
 }
 
 /// What becomes known of a connection while it is there.
@@ -41,27 +60,103 @@ pub struct News {
     pub flow: FlowSwitch,
 }
 
-/// Connects; its `news` are told from then on.
-pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Connection, OpenError> {
-    // The parser's own message would show the URL, and the password in it.
-    let mut uri: AMQPUri =
-        settings.url.expose().parse().map_err(|_| OpenError::Unreachable("queue.url is not an AMQP URL".into()))?;
-    uri.query.heartbeat.get_or_insert(HEARTBEAT);
-    uri.query.frame_max.get_or_insert(FRAME_MAX);
-    uri.query.connection_timeout.get_or_insert(CONNECT_MS);
-    let properties =
-        ConnectionProperties::default().with_connection_name(format!("{} {purpose}", settings.client_name).into());
-    let tls = OwnedTLSConfig { cert_chain: settings.ca.clone(), ..OwnedTLSConfig::default() };
-    let connecting = wire::connect(uri, properties, async move |uri, runtime| {
-        Ok(uri.connect_with_config_async(tls.as_ref(), &runtime).await?)
-    });
-    let connection = match tokio::time::timeout(HANDSHAKE, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
-        Err(_) => return Err(OpenError::Unreachable(format!("no answer within {HANDSHAKE:?}"))),
-    };
-    tokio::spawn(watch_over(connection.events_listener(), news));
-    Ok(connection)
+/// A connection that ends when it is dropped, whatever the broker does.
+pub struct Link {
+    connection: Connection,
+    _socket: Socket,
+}
+
+impl Link {
+    /// Connects; its `news` are told from then on.
+    pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Self, OpenError> {
+        let unreachable = |error: lapin::Error| OpenError::Unreachable(error.to_string());
+        // The parser's own message would show the URL, and the password in it.
+        let mut uri: AMQPUri =
+            settings.url.expose().parse().map_err(|_| OpenError::Unreachable("queue.url is not an AMQP URL".into()))?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
+        let properties =
+            ConnectionProperties::default().with_connection_name(format!("{} {purpose}", settings.client_name).into());
+        let tls = OwnedTLSConfig { cert_chain: settings.ca.clone(), ..OwnedTLSConfig::default() };
+        let socket = Socket::default();
+        let held = socket.0.clone();
+        let connecting = wire::connect(uri, properties, async move |uri, runtime| {
+            let host = uri.authority.host;
+            let addresses = runtime.to_socket_addrs((host.clone(), uri.authority.port));
+            let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+            if let AsyncTcpStream::Plain(stream) = &stream {
+                hold(&held, stream.get_ref().as_fd().try_clone_to_owned()?)?;
+            }
+            Ok(match uri.scheme {
+                AMQPScheme::AMQP => stream,
+                AMQPScheme::AMQPS => stream.into_tls(&host, tls.as_ref()).await?,
+            })
+        });
+        let connection = match tokio::time::timeout(HANDSHAKE, connecting).await {
+            Ok(connection) => connection.map_err(unreachable)?,
+            Err(_) => return Err(OpenError::Unreachable(format!("no answer within {HANDSHAKE:?}"))),
+        };
+        tokio::spawn(watch_over(connection.events_listener(), news));
+        Ok(Self { connection, _socket: socket })
+    }
+
+    /// A new channel; it is closed when the last one who has it drops it.
+    pub async fn channel(&self) -> Result<Channel, CallError> {
+        in_time("channel.open", self.connection.create_channel()).await
+    }
+
+    /// For calls that are waited for elsewhere.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// In seconds; 0 for none.
+    pub fn heartbeat(&self) -> u16 {
+        self.connection.configuration().heartbeat()
+    }
+
+    /// Says good-bye; a broker that is gone, or takes nothing, needs none.
+    pub async fn end(&self) {
+        if !self.connection.status().blocked() {
+            let good_bye = self.connection.close(200, "done".into());
+            let _gone = tokio::time::timeout(CLOSE_TIMEOUT, good_bye).await;
+        }
+    }
+}
+
+/// The socket of a connection. The client's own thread waits for a silent peer for ever, and what it could not write it
+/// writes once the peer reads again: so the socket is shut down behind its back.
+#[derive(Default)]
+struct Socket(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+enum Held {
+    #[default]
+    NotYet,
+    Open(TcpStream),
+    Shut,
+}
+
+fn hold(held: &Mutex<Held>, socket: OwnedFd) -> io::Result<()> {
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    match *held {
+        Held::NotYet | Held::Open(_) => *held = Held::Open(socket.into()),
+        Held::Shut => return Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+    Ok(())
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Held::Open(socket) = std::mem::replace(&mut *held, Held::Shut) {
+            let _closed_already = socket.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 async fn watch_over(events: impl futures_util::Stream<Item = Event> + Send, news: News) {

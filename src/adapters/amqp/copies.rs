@@ -8,7 +8,7 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use tokio::sync::Mutex;
 
-use super::connection::{self, News, Settings};
+use super::connection::{Link, News, Settings};
 use super::publish::{Publisher, Routing};
 
 /// A copy is not waited for longer.
@@ -36,12 +36,12 @@ impl Copies {
     async fn publish(&self, reply_to: &str, body: &[u8], properties: BasicProperties) -> Result<(), String> {
         let mut kept = self.publisher.lock().await;
         // Taken out: whatever goes wrong, the next copy finds a new connection.
-        let publisher = match kept.take().filter(|publisher| publisher.connection().status().connected()) {
+        let publisher = match kept.take().filter(|publisher| publisher.link().is_open()) {
             Some(publisher) => publisher,
             None => {
                 let news = News::default();
-                let connection = connection::open(&self.settings, "copies", news.clone()).await;
-                Publisher::new(connection.map_err(|error| error.to_string())?, news)
+                let link = Link::open(&self.settings, "copies", news.clone()).await;
+                Publisher::new(link.map_err(|error| error.to_string())?, news, self.settings.on_alarm)
             }
         };
         publisher
@@ -55,7 +55,7 @@ impl Copies {
     /// Closes the connection, if there is one.
     pub async fn close(&self) {
         if let Some(publisher) = self.publisher.lock().await.take() {
-            let _gone = publisher.connection().close(200, "done".into()).await;
+            publisher.link().end().await;
         }
     }
 }

@@ -13,13 +13,15 @@ use futures_util::stream::FuturesUnordered;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
 };
+use lapin::protocol::AMQPSoftError;
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::call::answered;
 use super::publish::Routing;
 use super::wire::Original;
-use super::{AmqpBroker, is_not_found, letter, lost, message};
+use super::{AmqpBroker, letter, message};
 use crate::model::dead::{DeadLetter, Redrive};
 use crate::ports::broker::{BrokerError, LaneKey};
 use crate::ports::dead::{Count, DeadLetters, Fate, Look, Others, Sorter};
@@ -62,12 +64,12 @@ impl Reading {
     /// Takes up to `size` letters more into hand. Windows are in the order of their tags, and so is giving back.
     async fn open_window(&mut self, size: u64) -> Result<u64, BrokerError> {
         let size = u16::try_from(size.min(self.left)).unwrap_or(u16::MAX);
-        self.channel.basic_qos(size, BasicQosOptions::default()).await.map_err(lost)?;
+        answered(&self.channel, "basic.qos", self.channel.basic_qos(size, BasicQosOptions::default())).await?;
         let tag = format!("dead-{:09}", self.opened);
         let options = BasicConsumeOptions::default();
         let consumer =
             self.channel.basic_consume(self.queue.as_str().into(), tag.into(), options, FieldTable::default());
-        self.windows.push(consumer.await.map_err(lost)?);
+        self.windows.push(answered(&self.channel, "basic.consume", consumer).await?);
         self.opened += 1;
         Ok(size.into())
     }
@@ -82,7 +84,7 @@ impl Reading {
                     self.left -= 1;
                     return Ok(Some(delivery));
                 }
-                Ok(Some(Err(error))) => return Err(lost(error)),
+                Ok(Some(Err(error))) => return Err(BrokerError::Lost(error.to_string())),
                 Ok(None) => return Err(BrokerError::Lost("the broker cancelled a consumer".into())),
                 Err(_) if ready(&self.channel, &self.queue).await?.letters == 0 => return Ok(None),
                 Err(_) if Instant::now() > end => return Err(BrokerError::Unconfirmed(PATIENCE)),
@@ -100,7 +102,8 @@ impl Reading {
     }
 
     async fn cancel(&self, window: &Consumer) -> Result<(), BrokerError> {
-        self.channel.basic_cancel(window.tag(), BasicCancelOptions::default()).await.map_err(lost)
+        let cancelled = self.channel.basic_cancel(window.tag(), BasicCancelOptions::default());
+        Ok(answered(&self.channel, "basic.cancel", cancelled).await?)
     }
 
     /// Gives back all that is in hand, and waits until it can be seen again.
@@ -110,7 +113,7 @@ impl Reading {
         }
         let back = BasicNackOptions { requeue: true, multiple: true };
         let everything = 0;
-        self.channel.basic_nack(everything, back).await.map_err(lost)?;
+        answered(&self.channel, "basic.nack", self.channel.basic_nack(everything, back)).await?;
         let end = Instant::now() + SETTLING;
         while self.staying > 0
             && ready(&self.channel, &self.queue).await?.letters < self.staying
@@ -118,27 +121,28 @@ impl Reading {
         {
             sleep(Duration::from_millis(20)).await;
         }
-        self.channel.close(200, "done".into()).await.map_err(lost)
+        Ok(answered(&self.channel, "channel.close", self.channel.close(200, "done".into())).await?)
     }
 }
 
 async fn ready(channel: &Channel, queue: &str) -> Result<Count, BrokerError> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+    let declared = channel.queue_declare(queue.into(), passive, FieldTable::default());
+    match answered(channel, "queue.declare", declared).await {
         Ok(queue) => {
             let others = if queue.consumer_count() > 0 { Others::Somebody } else { Others::Nobody };
             Ok(Count { letters: queue.message_count().into(), others })
         }
         // No worker has ever been here.
-        Err(error) if is_not_found(&error) => Ok(Count { letters: 0, others: Others::Nobody }),
-        Err(error) => Err(lost(error)),
+        Err(error) if error.is(AMQPSoftError::NOTFOUND) => Ok(Count { letters: 0, others: Others::Nobody }),
+        Err(error) => Err(error.into()),
     }
 }
 
 impl AmqpBroker {
     async fn reading(&self) -> Result<Reading, BrokerError> {
         let left = DeadLetters::count(self).await?.letters;
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let channel = self.consuming.link().channel().await?;
         Ok(Reading { channel, queue: self.desk.names.dead(), left, staying: left, windows: Vec::new(), opened: 0 })
     }
 
@@ -158,7 +162,8 @@ impl AmqpBroker {
                     Fate::Purge => {}
                     Fate::Redrive(redrive) => self.revive(&decided, redrive).await?,
                 }
-                channel.basic_ack(decided.tag, BasicAckOptions::default()).await.map_err(lost).map(|()| 1)
+                answered(channel, "basic.ack", channel.basic_ack(decided.tag, BasicAckOptions::default())).await?;
+                Ok(1)
             })
             .collect();
         let mut all = Ok(());
@@ -215,7 +220,7 @@ impl AmqpBroker {
 #[async_trait]
 impl DeadLetters for AmqpBroker {
     async fn count(&self) -> Result<Count, BrokerError> {
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let channel = self.consuming.link().channel().await?;
         ready(&channel, &self.desk.names.dead()).await
     }
 
@@ -235,10 +240,17 @@ impl DeadLetters for AmqpBroker {
     async fn sort(&self, sorter: &mut dyn Sorter) -> Result<(), BrokerError> {
         let mut reading = self.reading().await?;
         let sorted = self.sort_on(&mut reading, sorter).await;
-        // What failed for the broker's refusal of a message leaves the connection in order.
         match sorted {
-            Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) => Err(error),
-            other => reading.end().await.and(other),
+            // The connection that reads is in order.
+            Ok(()) | Err(BrokerError::Refused(_) | BrokerError::Unroutable(_) | BrokerError::Blocked(_)) => {
+                reading.end().await.and(sorted)
+            }
+            Err(
+                BrokerError::Lost(_)
+                | BrokerError::Unanswered { .. }
+                | BrokerError::QueueDown(_)
+                | BrokerError::Unconfirmed(_),
+            ) => sorted,
         }
     }
 }

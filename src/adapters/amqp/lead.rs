@@ -5,13 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::protocol::AMQPSoftError;
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Consumer, ErrorKind};
+use lapin::{Channel, Consumer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::call::{CallError, answered};
+use super::connection::Link;
 use crate::ports::broker::{BrokerError, Lead};
 use crate::ports::fence::{Fence, Flow};
 
@@ -24,24 +26,24 @@ const PULSE: Duration = Duration::from_secs(1);
 pub struct AmqpLead {
     consumer: Consumer,
     fence: Fence,
-    pulse: JoinHandle<()>,
+    pulse: JoinHandle<CallError>,
 }
 
 /// Takes the lead, unless another connection has it.
-pub async fn take(connection: &Connection, queue: &str, flow: Flow) -> Result<Option<AmqpLead>, BrokerError> {
-    let lost = |error: lapin::Error| BrokerError::Lost(error.to_string());
-    let channel = connection.create_channel().await.map_err(lost)?;
+pub async fn take(link: &Link, queue: &str, flow: Flow) -> Result<Option<AmqpLead>, BrokerError> {
+    let channel = link.channel().await?;
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
+    let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+    match answered(&channel, "queue.declare", declared).await {
         Ok(_) => {}
-        Err(error) if is_taken(&error) => return Ok(None),
-        Err(error) => return Err(lost(error)),
+        Err(error) if error.is(AMQPSoftError::RESOURCELOCKED) => return Ok(None),
+        Err(error) => return Err(error.into()),
     }
     // Consumed although nothing is ever published to it: the end of the consumer tells that the queue was deleted.
     let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-    let consumer =
-        channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await.map_err(lost)?;
-    let (asked, fence) = Fence::new(fresh(connection.configuration().heartbeat()), flow);
+    let consumer = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    let consumer = answered(&channel, "basic.consume", consumer).await?;
+    let (asked, fence) = Fence::new(fresh(link.heartbeat()), flow);
     let pulse = tokio::spawn(pulse(channel, queue.to_owned(), asked));
     Ok(Some(AmqpLead { consumer, fence, pulse }))
 }
@@ -56,13 +58,13 @@ fn fresh(heartbeat: u16) -> Duration {
 
 /// Asks for the lead queue again and again, on the connection that holds it: only its holder gets an answer. The
 /// channel is open as long as the lead is held.
-async fn pulse(channel: Channel, queue: String, asked: watch::Sender<Instant>) {
+async fn pulse(channel: Channel, queue: String, asked: watch::Sender<Instant>) -> CallError {
     loop {
         let now = Instant::now();
         let passive = QueueDeclareOptions { passive: true, exclusive: true, ..QueueDeclareOptions::default() };
-        if channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await.is_err() {
-            // The lead is lost, as its consumer will say.
-            return;
+        let declared = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
+        if let Err(error) = answered(&channel, "queue.declare", declared).await {
+            return error;
         }
         asked.send_replace(now);
         tokio::time::sleep(PULSE).await;
@@ -75,15 +77,6 @@ impl Drop for AmqpLead {
     }
 }
 
-fn is_taken(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ProtocolError(refusal) => {
-            matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED))
-        }
-        _ => false,
-    }
-}
-
 #[async_trait]
 impl Lead for AmqpLead {
     fn fence(&self) -> Fence {
@@ -92,7 +85,14 @@ impl Lead for AmqpLead {
 
     async fn lost(&mut self) -> BrokerError {
         loop {
-            match self.consumer.next().await {
+            let next = tokio::select! {
+                biased;
+                next = self.consumer.next() => next,
+                ended = &mut self.pulse => {
+                    return ended.map_or_else(|error| BrokerError::Lost(error.to_string()), BrokerError::from);
+                }
+            };
+            match next {
                 // Somebody published to the lead queue by mistake; it means nothing.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return BrokerError::Lost(error.to_string()),

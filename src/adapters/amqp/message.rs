@@ -177,6 +177,12 @@ pub fn fresh(job_id: &str) -> BasicProperties {
         .with_message_id(job_id.into())
 }
 
+/// The properties of a message that only shows that it is stored, and is then gone.
+pub fn proof() -> BasicProperties {
+    let milliseconds = "1";
+    BasicProperties::default().with_delivery_mode(PERSISTENT).with_expiration(milliseconds.into())
+}
+
 fn carried(original: &BasicProperties) -> BasicProperties {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     if let Some(value) = original.content_type() {

@@ -3,7 +3,9 @@
 //! A connection is never repaired. On the first sign of trouble [`Broker::lost`] resolves, and whoever holds the
 //! [`AmqpBroker`] drops it and opens another one.
 
+mod call;
 mod connection;
+mod consuming;
 mod copies;
 mod dead;
 mod lead;
@@ -19,16 +21,19 @@ mod wire;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::Channel;
+use lapin::options::QueueDeclareOptions;
+use lapin::protocol::AMQPSoftError;
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ErrorKind};
 
-use connection::News;
-pub use connection::Settings;
+use call::answered;
+use connection::{Link, News};
+pub use connection::{OnAlarm, Settings};
+use consuming::Consuming;
+pub use consuming::Doubts;
 use copies::Copies;
 use outcomes::AmqpOutcomes;
-use publish::{InOrder, Publisher};
+use publish::{InOrder, Publisher, Routing};
 use receipt::{AmqpReceipt, Desk, Publication};
 use source::{AmqpSource, Tap};
 use topology::{LedgerQueue, Names, RUNGS, ResultsQueue, Wanted, lanes_of};
@@ -57,9 +62,15 @@ pub enum OpenError {
     Topology { what: &'static str, name: String, refusal: String },
 }
 
+impl From<BrokerError> for OpenError {
+    fn from(error: BrokerError) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+}
+
 /// Both connections to RabbitMQ with everything declared.
 pub struct AmqpBroker {
-    consuming: Connection,
+    consuming: Consuming,
     desk: Arc<Desk>,
     namespace: String,
     ledger: LedgerQueue,
@@ -71,12 +82,11 @@ impl AmqpBroker {
     pub async fn open(settings: &Settings, wanted: &Wanted) -> Result<Self, OpenError> {
         let names = Names::new(&settings.namespace);
         let news = News::default();
-        let publishing = connection::open(settings, "publish", news.clone()).await?;
-        let consuming = connection::open(settings, "consume", news.clone()).await?;
-        let unreachable = |error: lapin::Error| OpenError::Unreachable(error.to_string());
-        let channel = publishing.create_channel().await.map_err(unreachable)?;
+        let publishing = Link::open(settings, "publish", news.clone()).await?;
+        let consuming = Consuming::open(settings, news.clone()).await?;
+        let channel = publishing.channel().await.map_err(BrokerError::from)?;
         topology::declare(&channel, &names, wanted).await?;
-        let publisher = Publisher::new(publishing, news.clone());
+        let publisher = Publisher::new(publishing, news.clone(), settings.on_alarm);
         let copies = Copies::new(settings.clone());
         let results = wanted.outcomes.map_or(ResultsQueue::ExchangeOnly, |outcomes| outcomes.results);
         let ledger = wanted.outcomes.map_or(LedgerQueue::Absent, |outcomes| outcomes.ledger);
@@ -103,17 +113,18 @@ impl AmqpBroker {
     }
 
     async fn source(&self, taps: Vec<Tap>) -> Result<Box<dyn JobSource>, BrokerError> {
-        let source = AmqpSource::open(&self.consuming, self.desk.clone(), &self.namespace, taps).await;
-        Ok(Box::new(source.map_err(lost)?))
+        let source = AmqpSource::open(&self.consuming, self.desk.clone(), &self.namespace, taps).await?;
+        Ok(Box::new(source))
     }
 
     /// How many jobs are ready in a queue; None if there is no such queue, and then the channel is closed.
     async fn count(&self, channel: &Channel, queue: &str) -> Result<Option<u64>, BrokerError> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        let declared = channel.queue_declare(queue.into(), passive, FieldTable::default());
+        match answered(channel, "queue.declare", declared).await {
             Ok(queue) => Ok(Some(queue.message_count().into())),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(lost(error)),
+            Err(error) if error.is(AMQPSoftError::NOTFOUND) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -134,17 +145,6 @@ impl Entrance {
     }
 }
 
-fn lost(error: lapin::Error) -> BrokerError {
-    BrokerError::Lost(error.to_string())
-}
-
-fn is_not_found(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ProtocolError(refusal) => matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)),
-        _ => false,
-    }
-}
-
 #[async_trait]
 impl Broker for AmqpBroker {
     async fn intake(&self) -> Result<Box<dyn JobSource>, BrokerError> {
@@ -158,10 +158,9 @@ impl Broker for AmqpBroker {
     }
 
     async fn pull(&self, provider: &ProviderName) -> Result<Option<Delivery>, BrokerError> {
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let channel = self.consuming.link().channel().await?;
         for tap in self.taps(provider, 1).into_iter().rev() {
-            let got = channel.basic_get(tap.queue.as_str().into(), BasicGetOptions::default()).await.map_err(lost)?;
-            if let Some(got) = got {
+            if let Some(got) = self.consuming.get(&channel, &tap.queue).await? {
                 let delivery = got.delivery;
                 let original = Original::from(delivery.properties);
                 let message = message::read(delivery.data, &original, &self.namespace);
@@ -171,7 +170,7 @@ impl Broker for AmqpBroker {
                     acker: delivery.acker,
                     original,
                     result: Publication::Pending,
-                    _channel: channel,
+                    channel,
                 };
                 return Ok(Some(Delivery::new(message, tap.lane, Box::new(receipt))));
             }
@@ -180,12 +179,12 @@ impl Broker for AmqpBroker {
     }
 
     async fn lead(&self, provider: &ProviderName) -> Result<Option<Box<dyn Lead>>, BrokerError> {
-        let lead = lead::take(&self.consuming, &self.desk.names.lead(provider), self.flow()).await?;
+        let lead = lead::take(self.consuming.link(), &self.desk.names.lead(provider), self.flow()).await?;
         Ok(lead.map(|lead| Box::new(lead) as Box<dyn Lead>))
     }
 
     async fn has_lane(&self, lane: &LaneKey) -> Result<bool, BrokerError> {
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let channel = self.consuming.link().channel().await?;
         Ok(self.count(&channel, &self.desk.names.lane(lane)).await?.is_some())
     }
 
@@ -200,14 +199,14 @@ impl Broker for AmqpBroker {
     }
 
     async fn ready(&self, lane: &LaneKey) -> Result<u64, BrokerError> {
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let channel = self.consuming.link().channel().await?;
         let names = &self.desk.names;
         let new = self.count(&channel, &names.lane(lane)).await?.unwrap_or(0);
         Ok(new + self.count(&channel, &names.retry(lane)).await?.unwrap_or(0))
     }
 
     async fn deferred(&self) -> Result<u64, BrokerError> {
-        let channel = self.consuming.create_channel().await.map_err(lost)?;
+        let channel = self.consuming.link().channel().await?;
         let mut total = 0;
         for rung in RUNGS {
             total += self.count(&channel, &self.desk.names.wait(rung)).await?.unwrap_or(0);
@@ -219,6 +218,22 @@ impl Broker for AmqpBroker {
         Flow::of(&self.news.flow)
     }
 
+    async fn prove(&self) -> Result<(), BrokerError> {
+        let (publisher, proof) = (&self.desk.publisher, self.desk.names.proof());
+        // An empty one would be taken as the first of a connection even during an alarm, which lets its header through.
+        let published = publisher.publish("", &proof, Routing::Mandatory, b"proof", message::proof());
+        let proven = tokio::select! {
+            biased;
+            published = published => published,
+            () = publisher.next_confirm() => Ok(()),
+        };
+        if let Err(gone @ BrokerError::Unroutable(_)) = &proven {
+            // Declared anew, it is there again.
+            self.news.broken.send_replace(Some(gone.clone()));
+        }
+        proven
+    }
+
     async fn lost(&self) -> BrokerError {
         let mut broken = self.news.broken.subscribe();
         match broken.wait_for(Option::is_some).await {
@@ -228,10 +243,6 @@ impl Broker for AmqpBroker {
     }
 
     async fn close(&self) {
-        self.desk.copies.close().await;
-        for connection in [&self.consuming, self.desk.publisher.connection()] {
-            // A broker that is gone needs no good-bye.
-            let _gone = connection.close(200, "done".into()).await;
-        }
+        tokio::join!(self.desk.copies.close(), self.consuming.link().end(), self.desk.publisher.link().end());
     }
 }

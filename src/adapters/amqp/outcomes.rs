@@ -6,16 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Consumer};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
+use lapin::{Channel, Consumer};
 use tokio::time::{Instant, sleep_until};
 
+use super::call::answered;
+use super::consuming::Consuming;
+use super::message;
 use super::publish::Routing;
 use super::receipt::Desk;
 use super::source::arrived;
 use super::wire::Original;
-use super::{lost, message};
 use crate::ports::broker::BrokerError;
 use crate::ports::outcomes::{OutcomeSource, Unkept};
 
@@ -43,13 +44,8 @@ struct Held {
 }
 
 impl AmqpOutcomes {
-    pub async fn open(connection: &Connection, desk: Arc<Desk>) -> Result<Self, BrokerError> {
-        let channel = connection.create_channel().await.map_err(lost)?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(lost)?;
-        let queue = desk.names.ledger();
-        let options = BasicConsumeOptions::default();
-        let consumer = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-        let consumer = consumer.await.map_err(lost)?;
+    pub async fn open(consuming: &Consuming, desk: Arc<Desk>) -> Result<Self, BrokerError> {
+        let (channel, consumer) = consuming.consume(&desk.names.ledger(), PREFETCH).await?;
         Ok(Self { desk, channel, consumer, held: Vec::new(), until: Instant::now() })
     }
 
@@ -98,17 +94,18 @@ impl OutcomeSource for AmqpOutcomes {
         }
         let Some(last) = self.held.last() else { return Ok(()) };
         let all = BasicAckOptions { multiple: true };
-        self.channel.basic_ack(last.tag, all).await.map_err(lost)?;
+        answered(&self.channel, "basic.ack", self.channel.basic_ack(last.tag, all)).await?;
         self.held.clear();
         Ok(())
     }
 
     async fn stop(&mut self) -> Result<(), BrokerError> {
-        self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await.map_err(lost)?;
+        let cancelled = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
+        answered(&self.channel, "basic.cancel", cancelled).await?;
         let everything = 0;
         let back = BasicNackOptions { requeue: true, multiple: true };
-        self.channel.basic_nack(everything, back).await.map_err(lost)?;
+        answered(&self.channel, "basic.nack", self.channel.basic_nack(everything, back)).await?;
         self.held.clear();
-        self.channel.close(200, "done".into()).await.map_err(lost)
+        Ok(answered(&self.channel, "channel.close", self.channel.close(200, "done".into())).await?)
     }
 }

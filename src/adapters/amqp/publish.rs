@@ -4,16 +4,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::Semaphore;
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
-use super::connection::News;
+use super::call::{answered, blocked, confirmed};
+use super::connection::{Link, News, OnAlarm};
 use crate::ports::broker::BrokerError;
 use crate::ports::crash::{self, Point};
 use crate::ports::fence::Flow;
 
-/// A broker that does not confirm for so long, although it takes messages, is frozen: both connections are built anew.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(20);
+/// So long is waited for the end of an alarm by whoever gives up.
+const ALARM_TIMEOUT: Duration = Duration::from_secs(5);
+/// A broker that has confirmed something within so long confirms: longer than between two proofs that it does.
+const OTHERS_CONFIRMED: Duration = Duration::from_secs(8);
 /// So many messages may wait for their confirm at a time.
 const UNDER_WAY: usize = 64;
 
@@ -29,20 +33,24 @@ pub enum Routing {
 /// A connection that publishes, with one message at a time on each of its channels: only so is a returned message
 /// sure to be matched with its own confirm, for the client matches the oldest return with the next confirm.
 pub struct Publisher {
-    connection: Connection,
+    link: Link,
     idle: Mutex<Vec<Channel>>,
     places: Semaphore,
     news: News,
+    on_alarm: OnAlarm,
+    /// When something was confirmed last.
+    confirmed: watch::Sender<Option<Instant>>,
 }
 
 impl Publisher {
     /// `news` of this connection; they are told, too, when it must be given up.
-    pub fn new(connection: Connection, news: News) -> Self {
-        Self { connection, idle: Mutex::default(), places: Semaphore::new(UNDER_WAY), news }
+    pub fn new(link: Link, news: News, on_alarm: OnAlarm) -> Self {
+        let (places, confirmed) = (Semaphore::new(UNDER_WAY), watch::Sender::new(None));
+        Self { link, idle: Mutex::default(), places, news, on_alarm, confirmed }
     }
 
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Publishes one message and waits for its confirm.
@@ -54,48 +62,85 @@ impl Publisher {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<(), BrokerError> {
-        let _place = self.places.acquire().await.map_err(|_| BrokerError::Lost("closed".into()))?;
         let exchanged = async {
-            let channel = self.channel().await?;
-            let confirmation = confirmed(&channel, exchange, key, routing, body, properties).await?;
-            self.idle().push(channel);
-            Ok(confirmation)
+            let _place = self.places.acquire().await.map_err(|_| BrokerError::Lost("closed".into()))?;
+            let message = Outgoing { exchange, key, routing, body, properties };
+            let confirmation = confirmed(self.flow(), async {
+                let channel = self.channel().await?;
+                let confirmation = message.publish(&channel).await?;
+                self.idle().push(channel);
+                Ok(confirmation)
+            });
+            read(confirmation.await?, exchange, key)
         };
         let outcome = tokio::select! {
             biased;
-            exchanged = exchanged => read(exchanged, exchange, key),
-            () = self.patience() => Err(BrokerError::Unconfirmed(CONFIRM_TIMEOUT)),
+            outcome = exchanged => outcome,
+            error = self.given_up() => Err(error),
         };
-        if let Err(lost @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) = &outcome {
-            self.news.broken.send_replace(Some(lost.clone()));
+        let outcome = match outcome {
+            Err(BrokerError::Unconfirmed(within)) if self.confirms_others() => {
+                Err(BrokerError::Refused(format!("{exchange}/{key}: not confirmed within {within:?}, as others were")))
+            }
+            outcome => outcome,
+        };
+        match &outcome {
+            Ok(()) => {
+                self.confirmed.send_replace(Some(Instant::now()));
+            }
+            Err(lost @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_) | BrokerError::Unanswered { .. })) => {
+                self.news.broken.send_replace(Some(lost.clone()));
+            }
+            Err(
+                BrokerError::QueueDown(_)
+                | BrokerError::Blocked(_)
+                | BrokerError::Refused(_)
+                | BrokerError::Unroutable(_),
+            ) => {}
         }
         outcome
     }
 
-    /// A channel for messages that must keep their order.
-    pub async fn in_order(&self) -> Result<InOrder, BrokerError> {
-        let channel = self.channel().await.map_err(|error| BrokerError::Lost(error.to_string()))?;
-        Ok(InOrder { channel })
+    /// Resolves when the next message is confirmed. Cancel-safe.
+    pub async fn next_confirm(&self) {
+        let mut confirmed = self.confirmed.subscribe();
+        // The sender is our own.
+        let _confirmed = confirmed.changed().await;
     }
 
-    /// Ends once the broker had its time; while it takes nothing, time stands still.
-    async fn patience(&self) {
-        let mut flow = Flow::of(&self.news.flow);
-        loop {
-            flow.until_free().await;
-            tokio::select! {
-                () = flow.until_blocked() => {}
-                () = tokio::time::sleep(CONFIRM_TIMEOUT) => return,
-            }
+    /// Whether it is one queue that confirms nothing, and not the broker: the connection is in order.
+    fn confirms_others(&self) -> bool {
+        self.confirmed.borrow().is_some_and(|last| last.elapsed() < OTHERS_CONFIRMED)
+    }
+
+    /// A channel for messages that must keep their order. Whoever asks is told of an alarm.
+    pub async fn in_order(&self) -> Result<InOrder, BrokerError> {
+        if let Some(reason) = self.flow().blocked() {
+            return Err(BrokerError::Blocked(reason));
+        }
+        let channel = self.link.channel().await?;
+        answered(&channel, "confirm.select", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        Ok(InOrder { channel, flow: self.flow() })
+    }
+
+    async fn given_up(&self) -> BrokerError {
+        match self.on_alarm {
+            OnAlarm::Wait => std::future::pending().await,
+            OnAlarm::GiveUp => blocked(self.flow(), ALARM_TIMEOUT).await,
         }
     }
 
+    fn flow(&self) -> Flow {
+        Flow::of(&self.news.flow)
+    }
+
+    /// Waited for like a confirm.
     async fn channel(&self) -> lapin::Result<Channel> {
         let idle = self.idle().pop();
         if let Some(channel) = idle {
             return Ok(channel);
         }
-        let channel = self.connection.create_channel().await?;
+        let channel = self.link.connection().create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(channel)
     }
@@ -109,6 +154,7 @@ impl Publisher {
 /// [`BrokerError::Unroutable`] none that was confirmed on it since it was opened is certain.
 pub struct InOrder {
     channel: Channel,
+    flow: Flow,
 }
 
 impl InOrder {
@@ -121,36 +167,45 @@ impl InOrder {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<(), BrokerError> {
-        let exchanged = confirmed(&self.channel, exchange, key, Routing::Mandatory, body, properties);
-        match tokio::time::timeout(CONFIRM_TIMEOUT, exchanged).await {
-            Ok(exchanged) => read(exchanged, exchange, key),
-            Err(_) => Err(BrokerError::Unconfirmed(CONFIRM_TIMEOUT)),
+        let message = Outgoing { exchange, key, routing: Routing::Mandatory, body, properties };
+        tokio::select! {
+            biased;
+            confirmation = confirmed(self.flow.clone(), message.publish(&self.channel)) => {
+                read(confirmation?, exchange, key)
+            }
+            error = blocked(self.flow.clone(), ALARM_TIMEOUT) => Err(error),
         }
     }
 }
 
-async fn confirmed(
-    channel: &Channel,
-    exchange: &str,
-    key: &str,
+/// A message, and where it is to go.
+struct Outgoing<'m> {
+    exchange: &'m str,
+    key: &'m str,
     routing: Routing,
-    body: &[u8],
+    body: &'m [u8],
     properties: BasicProperties,
-) -> lapin::Result<Confirmation> {
-    let options = BasicPublishOptions { mandatory: routing == Routing::Mandatory, ..BasicPublishOptions::default() };
-    let unconfirmed = channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?;
-    crash::point(Point::Unconfirmed);
-    unconfirmed.await
 }
 
-fn read(outcome: lapin::Result<Confirmation>, exchange: &str, key: &str) -> Result<(), BrokerError> {
-    match outcome {
-        Ok(Confirmation::Ack(None)) => Ok(()),
-        Ok(Confirmation::Ack(Some(returned))) => {
+impl Outgoing<'_> {
+    /// To be waited for as long as a confirm may take.
+    async fn publish(self, channel: &Channel) -> lapin::Result<Confirmation> {
+        let mandatory = self.routing == Routing::Mandatory;
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let (exchange, key) = (self.exchange.into(), self.key.into());
+        let unconfirmed = channel.basic_publish(exchange, key, options, self.body, self.properties).await?;
+        crash::point(Point::Unconfirmed);
+        unconfirmed.await
+    }
+}
+
+fn read(confirmation: Confirmation, exchange: &str, key: &str) -> Result<(), BrokerError> {
+    match confirmation {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(returned)) => {
             Err(BrokerError::Unroutable(format!("{exchange}/{key}: {}", returned.reply_text)))
         }
-        Ok(Confirmation::Nack(_)) => Err(BrokerError::Refused(format!("{exchange}/{key}"))),
-        Ok(Confirmation::NotRequested) => Err(BrokerError::Lost("the channel does not confirm".into())),
-        Err(error) => Err(BrokerError::Lost(error.to_string())),
+        Confirmation::Nack(_) => Err(BrokerError::Refused(format!("{exchange}/{key}"))),
+        Confirmation::NotRequested => Err(BrokerError::Lost("the channel does not confirm".into())),
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, Channel};
 
+use super::call::{CallError, answered};
 use super::copies::Copies;
 use super::message::{self, Hop};
 use super::publish::{Publisher, Routing};
@@ -33,7 +34,7 @@ pub struct AmqpReceipt {
     /// Of the result, where only the dead letter was refused: a result is published once.
     pub result: Publication,
     /// Kept, for a channel that nobody holds is closed, and a delivery can only be acked on its own channel.
-    pub _channel: Channel,
+    pub channel: Channel,
 }
 
 /// Whether something of a delivery is stored elsewhere already.
@@ -49,19 +50,20 @@ impl AmqpReceipt {
     async fn let_go(&self, stored: Result<(), BrokerError>) -> Result<(), BrokerError> {
         match stored {
             Ok(()) => {
-                written(self.acker.ack(BasicAckOptions::default()).await).inspect(|()| crash::point(Point::Acked))
+                let acked = answered(&self.channel, "basic.ack", self.acker.ack(BasicAckOptions::default())).await;
+                written(acked).inspect(|()| crash::point(Point::Acked))
             }
             Err(error @ BrokerError::Unroutable(_)) => {
                 self.give_back().await?;
                 Err(error)
             }
-            Err(error @ (BrokerError::Refused(_) | BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
     async fn give_back(&self) -> Result<(), BrokerError> {
         let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        written(self.acker.nack(back).await)
+        written(answered(&self.channel, "basic.nack", self.acker.nack(back)).await)
     }
 
     async fn onward(&self, exchange: &str, key: &str, message: &Message) -> Result<(), BrokerError> {
@@ -102,11 +104,11 @@ impl AmqpReceipt {
 }
 
 /// An ack that was not written is a connection that was lost; one that was written may still be lost on the way.
-fn written(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
+fn written(outcome: Result<bool, CallError>) -> Result<(), BrokerError> {
     match outcome {
         Ok(true) => Ok(()),
         Ok(false) => Err(BrokerError::Lost("the channel of the delivery is closed".into())),
-        Err(error) => Err(BrokerError::Lost(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::select_all;
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, Consumer};
+use lapin::options::BasicCancelOptions;
+use lapin::types::ShortString;
+use lapin::{Channel, Consumer};
 use tokio::time::Instant;
 
+use super::call::answered;
+use super::consuming::Consuming;
 use super::message;
 use super::receipt::{AmqpReceipt, Desk, Publication};
 use super::wire::Original;
@@ -51,18 +53,14 @@ pub struct AmqpSource {
 impl AmqpSource {
     /// Starts consuming `taps`, best first.
     pub async fn open(
-        connection: &Connection,
+        consuming: &Consuming,
         desk: Arc<Desk>,
         namespace: &str,
         taps: Vec<Tap>,
-    ) -> Result<Self, lapin::Error> {
+    ) -> Result<Self, BrokerError> {
         let mut lines = Vec::new();
         for tap in taps {
-            let channel = connection.create_channel().await?;
-            channel.basic_qos(tap.prefetch, BasicQosOptions::default()).await?;
-            let options = BasicConsumeOptions::default();
-            let consumer =
-                channel.basic_consume(tap.queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+            let (channel, consumer) = consuming.consume(&tap.queue, tap.prefetch).await?;
             lines.push(Line { queue: tap.queue, channel, consumer, lane: tap.lane, held: VecDeque::new() });
         }
         Ok(Self { desk, namespace: namespace.to_owned(), lines, looked: Instant::now(), failed: None })
@@ -110,7 +108,7 @@ fn hand_over(
         acker: delivery.acker,
         original,
         result: Publication::Pending,
-        _channel: line.channel.clone(),
+        channel: line.channel.clone(),
     };
     Delivery::new(message, line.lane.clone(), Box::new(receipt))
 }
@@ -177,8 +175,8 @@ impl JobSource for AmqpSource {
 
     async fn stop(&mut self) -> Result<(), BrokerError> {
         for line in &self.lines {
-            let cancelled = line.channel.basic_cancel(line.consumer.tag(), BasicCancelOptions::default()).await;
-            cancelled.map_err(|error| BrokerError::Lost(error.to_string()))?;
+            let cancelled = line.channel.basic_cancel(line.consumer.tag(), BasicCancelOptions::default());
+            answered(&line.channel, "basic.cancel", cancelled).await?;
         }
         self.release_older_than(Duration::ZERO).await?;
         let channels: Vec<Channel> = self.lines.drain(..).map(|line| line.channel).collect();

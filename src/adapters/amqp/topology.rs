@@ -7,9 +7,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind};
 
 use super::OpenError;
+use super::call::{CallError, answered};
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
-use crate::ports::broker::LaneKey;
+use crate::ports::broker::{BrokerError, LaneKey};
 
 /// The rungs of the wait ladder, in milliseconds: 500 ms to 1024 s, each twice the one before.
 pub const RUNGS: [u32; 12] = [500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128_000, 256_000, 512_000, 1_024_000];
@@ -66,6 +67,11 @@ impl Names {
 
     pub fn dead(&self) -> String {
         format!("{}.dead", self.namespace)
+    }
+
+    /// Where a worker has its writes confirmed while it has nothing else to write.
+    pub fn proof(&self) -> String {
+        format!("{}.proof", self.namespace)
     }
 
     pub fn lead(&self, provider: &ProviderName) -> String {
@@ -156,6 +162,7 @@ async fn declare_outcomes(channel: &Channel, names: &Names, outcomes: Outcomes) 
         queue(channel, &names.ledger(), kept()).await?;
         bind(channel, &names.ledger(), &results, "#").await?;
     }
+    queue(channel, &names.proof(), kept()).await?;
     exchange(channel, &dead, ExchangeKind::Topic, FieldTable::default()).await?;
     queue(channel, &dead, kept()).await?;
     bind(channel, &dead, &dead, "#").await
@@ -190,32 +197,33 @@ fn handed_to(exchange: &str, deliveries: i32) -> FieldTable {
 
 async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind, arguments: FieldTable) -> Result<(), OpenError> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let declared = channel.exchange_declare(name.into(), kind, options, arguments).await;
-    declared.map_err(|error| differs("exchange", name, error))
+    let declared =
+        answered(channel, "exchange.declare", channel.exchange_declare(name.into(), kind, options, arguments));
+    declared.await.map_err(|error| differs("exchange", name, error))
 }
 
 async fn queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), OpenError> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    let declared = channel.queue_declare(name.into(), options, arguments).await;
-    declared.map(|_| ()).map_err(|error| differs("queue", name, error))
+    let declared = answered(channel, "queue.declare", channel.queue_declare(name.into(), options, arguments));
+    declared.await.map(|_| ()).map_err(|error| differs("queue", name, error))
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), OpenError> {
-    let bound = channel
-        .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
-        .await;
-    bound.map_err(|error| differs("binding of queue", queue, error))
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(queue.into(), exchange.into(), key.into(), options, arguments);
+    answered(channel, "queue.bind", bound).await.map_err(|error| differs("binding of queue", queue, error))
 }
 
 /// What a broker refuses for its arguments, its owner or a permission is a matter for the operator; anything else, a
 /// broker that is going down or a queue without a leader, may pass.
-fn differs(what: &'static str, name: &str, error: lapin::Error) -> OpenError {
-    match error.kind() {
-        ErrorKind::ProtocolError(refusal) if is_for_the_operator(refusal.kind()) => {
-            OpenError::Topology { what, name: name.to_owned(), refusal: refusal.get_message().to_string() }
-        }
-        _ => OpenError::Unreachable(error.to_string()),
+fn differs(what: &'static str, name: &str, error: CallError) -> OpenError {
+    if let CallError::Failed(error) = &error
+        && let ErrorKind::ProtocolError(refusal) = error.kind()
+        && is_for_the_operator(refusal.kind())
+    {
+        return OpenError::Topology { what, name: name.to_owned(), refusal: refusal.get_message().to_string() };
     }
+    BrokerError::from(error).into()
 }
 
 fn is_for_the_operator(refusal: &AMQPErrorKind) -> bool {
@@ -235,7 +243,7 @@ mod tests {
     #[test]
     fn a_broker_that_goes_down_is_no_matter_for_the_operator() {
         let check = |kind: AMQPErrorKind, expected: bool| {
-            let error = ErrorKind::ProtocolError(AMQPError::new(kind, "why".into())).into();
+            let error = CallError::Failed(ErrorKind::ProtocolError(AMQPError::new(kind, "why".into())).into());
             let is_topology = matches!(differs("queue", "q", error), OpenError::Topology { .. });
             assert_eq!(is_topology, expected);
         };

@@ -101,6 +101,10 @@ impl Broker for MemoryBroker {
         Flow::free()
     }
 
+    async fn prove(&self) -> Result<(), BrokerError> {
+        if *self.closed.borrow() { Err(gone()) } else { Ok(()) }
+    }
+
     async fn lost(&self) -> BrokerError {
         end(self.closed.subscribe()).await
     }

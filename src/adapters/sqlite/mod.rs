@@ -10,6 +10,7 @@ mod fault;
 mod fetch;
 mod ledger;
 mod open;
+mod proof;
 mod queue;
 mod receipt;
 mod row;

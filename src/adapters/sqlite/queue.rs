@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::row::ORDER;
 use super::source::{Nothing, SqliteSource};
 use super::writer::Desk;
-use super::{SqliteQueue, fetch};
+use super::{SqliteQueue, fetch, proof};
 use crate::model::ids::ProviderName;
 use crate::ports::broker::{Broker, BrokerError, Delivery, JobSource, LaneKey, Lead};
 use crate::ports::fence::{Fence, Flow};
@@ -80,6 +80,10 @@ impl Broker for SqliteQueue {
 
     fn flow(&self) -> Flow {
         Flow::free()
+    }
+
+    async fn prove(&self) -> Result<(), BrokerError> {
+        proof::write(&self.store).await
     }
 
     async fn lost(&self) -> BrokerError {

@@ -20,6 +20,7 @@ use super::note::is_json;
 use crate::model::decode::decode;
 use crate::model::ids::JobId;
 use crate::model::job::DismissJob;
+use crate::ports::broker::BrokerError;
 
 /// The most bytes of one request: tens of thousands of jobs.
 pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -60,7 +61,16 @@ pub(super) async fn take(State(desk): State<Arc<Desk>>, request: Request) -> Res
         }
         Err(error) => {
             tracing::warn!(%error, "jobs that came over HTTP could not be queued");
-            unavailable("the queue did not confirm all of it: send it again, with the same job_id in each job")
+            let again = "the queue did not confirm all of it: send it again, with the same job_id in each job";
+            match error {
+                BrokerError::Blocked(reason) => unavailable(&format!("{again} ({reason})")),
+                BrokerError::Lost(_)
+                | BrokerError::Unanswered { .. }
+                | BrokerError::QueueDown(_)
+                | BrokerError::Unconfirmed(_)
+                | BrokerError::Refused(_)
+                | BrokerError::Unroutable(_) => unavailable(again),
+            }
         }
     }
 }

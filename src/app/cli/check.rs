@@ -14,14 +14,15 @@ use crate::app::cli::table::cut;
 use crate::app::config::{self, Config, ProviderConfig, Queue};
 use crate::app::wire::{self, OpenError, Opener};
 use crate::pipeline::account::{Account, Common};
+use crate::ports::broker::Broker;
 use crate::ports::ledger::Migrate;
 use crate::provider::Call;
 
 /// Say whether everything is there that a worker needs.
 ///
 /// One line each for configuration, broker, topology, ledger, clock and credentials: ok, or what to
-/// do about it. Exit code 1 if any of them is not. The queues are made, as a worker would do it; no
-/// room is closed.
+/// do about it. Exit code 1 if any of them is not. The queues are made, as a worker would do it, and
+/// a write has to be confirmed; no room is closed.
 ///
 /// Examples:
 ///   roomsweep --config roomsweep.toml check
@@ -39,6 +40,9 @@ pub struct Args {
 
 /// A provider's clock may differ from ours by so much before signatures are refused; half of it is a warning.
 const CLOCK_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// A write that is not confirmed by then shows that none is.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     let config = match config::load(context.file.as_deref(), &context.env) {
@@ -98,7 +102,10 @@ async fn queue(config: &Config, report: &mut Report) {
     };
     match (&config.queue, opener.open().await) {
         (Queue::Amqp { url, namespace, .. }, Ok(opened)) => {
-            report.ok("broker", &url.to_string());
+            match confirms(&*opened.broker).await {
+                Ok(()) => report.ok("broker", &url.to_string()),
+                Err(why) => report.fail("broker", &format!("{url}: connected, but it confirms nothing ({why})")),
+            }
             report.ok(
                 "topology",
                 &format!(
@@ -109,7 +116,10 @@ async fn queue(config: &Config, report: &mut Report) {
             opened.broker.close().await;
         }
         (Queue::Sqlite { path }, Ok(opened)) => {
-            report.ok("queue file", &format!("{} can be worked on", path.display()));
+            match confirms(&*opened.broker).await {
+                Ok(()) => report.ok("queue file", &format!("{} can be worked on", path.display())),
+                Err(why) => report.fail("queue file", &format!("{}: it takes no writes ({why})", path.display())),
+            }
             opened.broker.close().await;
         }
         (Queue::Amqp { url, .. }, Err(OpenError::Amqp(amqp::OpenError::Unreachable(reason)))) => {
@@ -127,6 +137,14 @@ async fn queue(config: &Config, report: &mut Report) {
             report.ok("queue file", &format!("{}: a worker or a sweep is at work on it", path.display()));
         }
         (Queue::Sqlite { .. }, Err(error)) => report.fail("queue file", &error.to_string()),
+    }
+}
+
+/// Whether what is written is confirmed; why not.
+async fn confirms(broker: &dyn Broker) -> Result<(), String> {
+    match tokio::time::timeout(CONFIRM_TIMEOUT, broker.prove()).await {
+        Ok(proven) => proven.map_err(|error| error.to_string()),
+        Err(_) => Err(broker.flow().blocked().unwrap_or_else(|| format!("no answer within {CONFIRM_TIMEOUT:?}"))),
     }
 }
 

@@ -9,6 +9,8 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::anyhow;
+
 use super::progress::{Progress, Stage};
 use super::{Context, USAGE, signals};
 use crate::app::config;
@@ -116,7 +118,14 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Err(faults) => return Ok(super::refuse(&faults)),
     };
     let opener = Opener::beside(&config.queue, config.providers.clone())?;
-    let opened = match opener.open().await {
+    let (mut stop, _watching) =
+        signals::watch("stopping: what is not done stays a dead letter; once more to end at once")?;
+    let opening = tokio::select! {
+        biased;
+        () = stop.asked() => return Ok(ExitCode::from(signals::INTERRUPTED)),
+        opening = opener.open() => opening,
+    };
+    let opened = match opening {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
             Remedy::Operator => {
@@ -126,19 +135,28 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             Remedy::ThisMachine | Remedy::Time => return Err(error.into()),
         },
     };
-    let (stop, _watching) = signals::watch("stopping: what is not done stays a dead letter; once more to end at once")?;
     let office = Office { dead: opened.dead, providers: config.providers, clock: Clock::system(), stop };
-    let ended = match args.what {
-        What::List(list) => show::list(&office, &list.filters, list.json).await,
-        What::Show(show) => show::show(&office, &show.job_id, &show.filters, show.json).await,
-        What::Redrive(Redrive { chosen }) => act::run(&office, Deed::Redrive, &chosen).await,
-        What::Purge(Purge { chosen }) => act::run(&office, Deed::Purge, &chosen).await,
+    let work = async {
+        match args.what {
+            What::List(list) => show::list(&office, &list.filters, list.json).await,
+            What::Show(show) => show::show(&office, &show.job_id, &show.filters, show.json).await,
+            What::Redrive(Redrive { chosen }) => act::run(&office, Deed::Redrive, &chosen).await,
+            What::Purge(Purge { chosen }) => act::run(&office, Deed::Purge, &chosen).await,
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = work => ended,
+        () = signals::overdue(office.stop.clone()) => Err(anyhow!("the queue does not answer")),
     };
     opened.broker.close().await;
-    match ended {
-        Ok(_) if office.stop.is_asked() => Ok(ExitCode::from(signals::INTERRUPTED)),
-        ended => ended,
+    if office.stop.is_asked() {
+        if let Err(error) = ended {
+            eprintln!("roomsweep: {error:#}");
+        }
+        return Ok(ExitCode::from(signals::INTERRUPTED));
     }
+    ended
 }
 
 /// What each of the commands works with.

@@ -2,16 +2,18 @@
 
 mod register;
 
+use std::cell::{Cell, OnceCell};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::input::{self, Fill, InputError, Terms};
-use super::{Context, USAGE};
+use super::{Context, USAGE, signals};
 use crate::app::cli::out::say;
 use crate::app::config;
 use crate::app::wire::{Entrance, Opener, Remedy};
@@ -93,6 +95,29 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         }
     };
     let opener = Opener::beside(&config.queue, config.providers)?;
+    let (mut stop, _watching) = signals::watch("stopping")?;
+    let tally = Tally::default();
+    tokio::select! {
+        biased;
+        done = work(&context, &opener, &jobs, &args, &tally) => done,
+        () = stop.asked() => {
+            eprintln!(
+                "roomsweep: interrupted: {} of {} confirmed; with --batch, running the same command again publishes the same jobs",
+                tally.confirmed.get(),
+                jobs.len()
+            );
+            Ok(ExitCode::from(signals::INTERRUPTED))
+        }
+    }
+}
+
+async fn work(
+    context: &Context,
+    opener: &Opener,
+    jobs: &[DismissJob],
+    args: &Args,
+    tally: &Tally,
+) -> anyhow::Result<ExitCode> {
     let opened = match opener.open().await {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
@@ -105,21 +130,13 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             }
         },
     };
-    let work = async {
-        if args.batch.is_some() {
-            register::register(&context, &jobs).await;
-        }
-        publish(&opened.entrance, &jobs, &args).await
-    };
-    let tally = tokio::select! {
-        tally = work => tally?,
-        _ = tokio::signal::ctrl_c() => {
-            eprintln!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
-            return Ok(ExitCode::from(130));
-        }
-    };
+    if args.batch.is_some() {
+        register::register(context, jobs).await;
+    }
+    let published = publish(&opened.entrance, jobs, args, tally).await;
     opened.broker.close().await;
-    Ok(tally.report(&args))
+    published.context("nothing was published")?;
+    Ok(tally.report(args))
 }
 
 fn read(args: &Args, providers: &[ProviderName]) -> Result<Vec<DismissJob>, InputError> {
@@ -142,45 +159,46 @@ fn read(args: &Args, providers: &[ProviderName]) -> Result<Vec<DismissJob>, Inpu
     }
 }
 
+/// What is known so far, however the command ends.
 #[derive(Default)]
 struct Tally {
-    confirmed: usize,
-    failed: usize,
-    reason: Option<BrokerError>,
+    confirmed: Cell<usize>,
+    failed: Cell<usize>,
+    reason: OnceCell<BrokerError>,
 }
 
-async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Result<Tally, BrokerError> {
+async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args, tally: &Tally) -> Result<(), BrokerError> {
     let live = !args.json && std::io::stderr().is_terminal();
-    let mut tally = Tally::default();
     let note = |job: &DismissJob, outcome: Result<(), BrokerError>| {
         let state = if outcome.is_ok() { "confirmed" } else { "failed" };
         if args.json {
             say!("{}", json!({"job_id": job.job_id, "state": state}));
         }
         match outcome {
-            Ok(()) => tally.confirmed += 1,
+            Ok(()) => tally.confirmed.update(|confirmed| confirmed + 1),
             Err(error) => {
-                tally.failed += 1;
-                tally.reason.get_or_insert(error);
+                tally.failed.update(|failed| failed + 1);
+                tally.reason.get_or_init(|| error);
             }
         }
-        if live && tally.confirmed % 256 == 0 {
-            eprint!("\r{} of {} confirmed", tally.confirmed, jobs.len());
+        let confirmed = tally.confirmed.get();
+        if live && confirmed % 256 == 0 {
+            eprint!("\r{confirmed} of {} confirmed", jobs.len());
         }
     };
     entrance.put(jobs, note).await?;
     if live {
         eprint!("\r\x1b[K");
     }
-    Ok(tally)
+    Ok(())
 }
 
 impl Tally {
     fn report(&self, args: &Args) -> ExitCode {
         if !args.json {
-            say!("{} confirmed", self.confirmed);
+            say!("{} confirmed", self.confirmed.get());
         }
-        let Some(reason) = &self.reason else {
+        let Some(reason) = self.reason.get() else {
             return ExitCode::SUCCESS;
         };
         if let BrokerError::Unroutable(_) = reason {
@@ -193,7 +211,7 @@ impl Tally {
         } else {
             "those that were not confirmed may or may not be queued; with --batch a repeated run makes no new jobs"
         };
-        eprintln!("roomsweep: {} not confirmed: {reason}; {again}", self.failed);
+        eprintln!("roomsweep: {} not confirmed: {reason}; {again}", self.failed.get());
         ExitCode::FAILURE
     }
 }

@@ -5,9 +5,9 @@ mod rows;
 
 use std::process::ExitCode;
 
+use super::Context;
 use super::desk::Desk;
 use super::out::Reader;
-use super::{Context, signals};
 use crate::model::ledger::Cursor;
 use filter::Filters;
 use rows::{Look, Sheet};
@@ -45,10 +45,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(desk) => desk,
         Err(code) => return Ok(code),
     };
-    let ended = tokio::select! {
-        ended = print(&desk, &args) => ended,
-        _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(signals::INTERRUPTED)),
-    };
+    let ended = print(&desk, &args).await;
     desk.ledger.close().await;
     ended?;
     Ok(ExitCode::SUCCESS)

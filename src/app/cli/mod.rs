@@ -68,6 +68,23 @@ enum Command {
 }
 
 impl Command {
+    /// Whether Ctrl-C is no ordinary end of it.
+    fn ends_by_itself(&self) -> bool {
+        match self {
+            Command::Worker(_) | Command::Sandbox(_) => false,
+            Command::Demo(_)
+            | Command::Sweep(_)
+            | Command::Enqueue(_)
+            | Command::Batch(_)
+            | Command::History(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Dead(_)
+            | Command::Check(_)
+            | Command::Schema(_) => true,
+        }
+    }
+
     /// Beside a progress bar, only what somebody must see.
     fn default_level(&self) -> &'static str {
         match self {
@@ -104,6 +121,12 @@ pub fn main() -> ExitCode {
     if let Err(error) = telemetry::init(cli.log_format, Some(level), env.get("NO_COLOR")) {
         eprintln!("roomsweep: logging: {error:#}");
         return ExitCode::from(USAGE);
+    }
+    if cli.command.ends_by_itself()
+        && let Err(error) = signals::end_on_interrupt()
+    {
+        eprintln!("roomsweep: cannot start: {error:#}");
+        return ExitCode::FAILURE;
     }
     // One thread: the HTTP client's notice of a written request is exact only there (see adapters::http), and one
     // thread sends far more than any provider allows.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use tokio::sync::watch;
 
 use crate::adapters::amqp::AmqpBroker;
 use crate::adapters::sqlite::SqliteQueue;
@@ -22,8 +23,8 @@ pub enum Entrance {
 }
 
 impl Entrance {
-    /// Puts jobs in, in their order, and tells of each what became of it. The embedded queue takes all or none. An error
-    /// says that none was tried.
+    /// Puts jobs in, in their order, and tells of each what became of it. The embedded queue takes all or none. Once the
+    /// broker confirms no more, nothing else is tried or waited for. An error says that none was tried.
     pub async fn put(
         &self,
         jobs: &[DismissJob],
@@ -32,19 +33,31 @@ impl Entrance {
         match self {
             Entrance::Amqp(broker) => {
                 let entrance = broker.entrance().await?;
+                let given_up = watch::Sender::new(None::<BrokerError>);
+                let put = async |job| {
+                    let mut given_up = given_up.subscribe();
+                    let outcome = tokio::select! {
+                        biased;
+                        outcome = entrance.enqueue(job) => outcome,
+                        Ok(error) = given_up.wait_for(Option::is_some) => error.clone().map_or(Ok(()), Err),
+                    };
+                    (job, outcome)
+                };
                 let mut waiting = jobs.iter();
                 let mut under_way = FuturesOrdered::new();
                 loop {
                     while under_way.len() < UNDER_WAY
                         && let Some(job) = waiting.next()
                     {
-                        let put = entrance.enqueue(job);
-                        under_way.push_back(async move { (job, put.await) });
+                        under_way.push_back(put(job));
                     }
-                    match under_way.next().await {
-                        Some((job, outcome)) => tell(job, outcome),
-                        None => return Ok(()),
+                    let Some((job, outcome)) = under_way.next().await else { return Ok(()) };
+                    if let Err(error) = &outcome
+                        && !error.is_of_one_message()
+                    {
+                        given_up.send_replace(Some(error.clone()));
                     }
+                    tell(job, outcome);
                 }
             }
             Entrance::Sqlite(queue) => {

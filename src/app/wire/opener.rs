@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::entrance::{Door, Entrance};
 use super::worker_name;
 use crate::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
-use crate::adapters::amqp::{self, AmqpBroker};
+use crate::adapters::amqp::{self, AmqpBroker, Doubts, OnAlarm};
 use crate::adapters::sqlite::{self, Part, SqliteQueue};
 use crate::app::config::{Config, Queue};
 use crate::model::ids::ProviderName;
@@ -136,6 +136,11 @@ impl Opener {
             ca,
             namespace: namespace.clone(),
             client_name: format!("roomsweep {}", worker_name()),
+            on_alarm: match part {
+                Part::Sender => OnAlarm::Wait,
+                Part::Beside => OnAlarm::GiveUp,
+            },
+            doubts: Doubts::default(),
         };
         Ok(Opener::Amqp { settings: Box::new(settings), wanted })
     }

@@ -240,7 +240,7 @@ fn rungs(namespace: &str) -> impl Iterator<Item = String> {
 }
 
 fn queues(namespace: &str, providers: &[String]) -> Vec<String> {
-    let fixed = ["jobs", "ended", "results", "ledger", "dead"].map(|object| format!("{namespace}.{object}"));
+    let fixed = ["jobs", "ended", "results", "ledger", "dead", "proof"].map(|object| format!("{namespace}.{object}"));
     let lanes = providers.iter().flat_map(|provider| {
         let lane = move |lane| {
             let queue = format!("{namespace}.jobs.{provider}.{lane}");

@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use roomsweep::adapters::amqp::topology::{LedgerQueue, Outcomes, ResultsQueue, Wanted};
-use roomsweep::adapters::amqp::{AmqpBroker, Settings};
+use roomsweep::adapters::amqp::{AmqpBroker, Doubts, OnAlarm, Settings};
 use roomsweep::model::ids::ProviderName;
 use roomsweep::model::secret::Secret;
 use roomsweep::ports::broker::Broker;
@@ -37,7 +37,9 @@ impl RabbitMq {
 
     async fn broker(&self) -> Arc<AmqpBroker> {
         let namespace = self.namespace.name().to_owned();
-        let settings = Settings { url: Secret::new(URL), ca: None, namespace, client_name: "dead".to_owned() };
+        let (url, client_name) = (Secret::new(URL), "dead".to_owned());
+        let (on_alarm, doubts) = (OnAlarm::GiveUp, Doubts::default());
+        let settings = Settings { url, ca: None, namespace, client_name, on_alarm, doubts };
         let providers = PROVIDERS.iter().map(|name| ProviderName::parse(*name).unwrap()).collect();
         let outcomes = Outcomes { results: ResultsQueue::Kept { max_bytes: None }, ledger: LedgerQueue::Absent };
         let broker = AmqpBroker::open(&settings, &Wanted { providers, outcomes: Some(outcomes) }).await;

@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 pub enum Point {
     /// The broker lets the client in: its last word of the handshake.
     Opened,
+    /// The broker answers another call.
+    Answered(Call),
     /// The lead queue is declared for us.
     Led,
     /// A consumer is there.
@@ -36,6 +38,20 @@ pub enum Point {
     Confirmed(Message),
     /// We let a job go, or give it back.
     Acked(Queue),
+}
+
+/// What a client asks for, beside leads and consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Channel,
+    Exchange,
+    Queue,
+    /// How much is in a queue.
+    Count,
+    Binding,
+    Prefetch,
+    Confirms,
+    Cancel,
 }
 
 /// What is published, by its exchange.

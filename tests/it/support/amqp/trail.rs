@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use amq_protocol::protocol::{AMQPClass, basic, connection, queue};
+use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, connection, exchange, queue};
 
 use super::frames::Unit;
-use super::{Message, Point, Queue};
+use super::{Call, Message, Point, Queue};
 
 /// What was said on one connection, as far as it is needed to read the rest.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub struct Trail {
 
 #[derive(Default)]
 struct Said {
+    /// The last queue that was asked for is to be there already.
+    is_passive: bool,
     consumed: Option<Queue>,
     consumer: Option<String>,
     published: u64,
@@ -24,8 +26,11 @@ struct Said {
 impl Trail {
     /// Reads what the client says.
     pub fn client_says(&mut self, unit: &Unit) -> Option<Point> {
-        let Some(AMQPClass::Basic(method)) = &unit.method else { return None };
         let said = self.channels.entry(unit.channel).or_default();
+        if let Some(AMQPClass::Queue(queue::AMQPMethod::Declare(declare))) = &unit.method {
+            said.is_passive = declare.passive;
+        }
+        let Some(AMQPClass::Basic(method)) = &unit.method else { return None };
         match method {
             basic::AMQPMethod::Consume(consume) => {
                 said.consumed = Some(queue_of(consume.queue.as_str()));
@@ -47,9 +52,17 @@ impl Trail {
         let said = self.channels.entry(unit.channel).or_default();
         match unit.method.as_ref()? {
             AMQPClass::Connection(connection::AMQPMethod::OpenOk(_)) => Some(Point::Opened),
-            AMQPClass::Queue(queue::AMQPMethod::DeclareOk(declared)) => {
-                (queue_of(declared.queue.as_str()) == Queue::Lead).then_some(Point::Led)
-            }
+            AMQPClass::Queue(queue::AMQPMethod::DeclareOk(declared)) => Some(match queue_of(declared.queue.as_str()) {
+                Queue::Lead => Point::Led,
+                _ if said.is_passive => Point::Answered(Call::Count),
+                _ => Point::Answered(Call::Queue),
+            }),
+            AMQPClass::Channel(channel::AMQPMethod::OpenOk(_)) => Some(Point::Answered(Call::Channel)),
+            AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_)) => Some(Point::Answered(Call::Exchange)),
+            AMQPClass::Queue(queue::AMQPMethod::BindOk(_)) => Some(Point::Answered(Call::Binding)),
+            AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(_)) => Some(Point::Answered(Call::Confirms)),
+            AMQPClass::Basic(basic::AMQPMethod::QosOk(_)) => Some(Point::Answered(Call::Prefetch)),
+            AMQPClass::Basic(basic::AMQPMethod::CancelOk(_)) => Some(Point::Answered(Call::Cancel)),
             AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(started)) => {
                 said.consumer = Some(started.consumer_tag.to_string());
                 said.consumed.map(Point::Consuming)
