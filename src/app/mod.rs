@@ -8,5 +8,6 @@ pub mod config;
 pub mod embedded;
 pub mod reload;
 pub mod run;
+pub mod streams;
 pub mod telemetry;
 pub mod wire;

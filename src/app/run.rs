@@ -17,6 +17,7 @@ use super::admin::{self, AdminState, Exposure, Intake};
 use super::attend;
 use super::config::{Config, Source};
 use super::reload::Reloader;
+use super::streams::{self, ABRUPT_EXIT_WAIT};
 use super::wire::{self, Access, Door, FrontDoor, LateLedger, OpenError, Opener, Remedy};
 use crate::pipeline::account::{Account, Common};
 use crate::pipeline::lane::Lane;
@@ -135,6 +136,7 @@ async fn watch_signals(stopper: stop::Stopper, readiness: Readiness) -> anyhow::
     readiness.draining();
     stopper.stop();
     tokio::select! { biased; _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    streams::stderr().finish(ABRUPT_EXIT_WAIT);
     std::process::exit(143);
 }
 

@@ -26,6 +26,7 @@ mod health;
 mod ledger;
 mod ledger_faults;
 mod ledger_flow;
+mod log_reader;
 mod page;
 mod reload;
 mod secrets;

@@ -11,8 +11,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::input::{self, Fill, InputError, Terms};
-use super::{Context, USAGE};
-use crate::app::cli::out::say;
+use super::{Context, USAGE, signals};
+use crate::app::cli::out::{self, say, tell};
 use crate::app::config;
 use crate::app::wire::{Entrance, Opener, Remedy};
 use crate::model::decode::parse_time;
@@ -88,7 +88,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(jobs) => jobs,
         Err(error @ InputError::Read { .. }) => return Err(error.into()),
         Err(error @ (InputError::Format { .. } | InputError::Rows { .. })) => {
-            eprintln!("roomsweep: {error}");
+            tell!("roomsweep: {error}");
             return Ok(ExitCode::from(USAGE));
         }
     };
@@ -97,7 +97,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
             Remedy::Operator => {
-                eprintln!("roomsweep: {error}; nothing was published");
+                tell!("roomsweep: {error}; nothing was published");
                 return Ok(ExitCode::from(USAGE));
             }
             Remedy::ThisMachine | Remedy::Time => {
@@ -111,11 +111,12 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         }
         publish(&opened.entrance, &jobs, &args).await
     };
+    let asked = signals::asked()?;
     let tally = tokio::select! {
         tally = work => tally?,
-        _ = tokio::signal::ctrl_c() => {
-            eprintln!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
-            return Ok(ExitCode::from(130));
+        () = asked => {
+            tell!("roomsweep: interrupted; with --batch, running the same command again publishes the same jobs");
+            return Ok(ExitCode::from(signals::INTERRUPTED));
         }
     };
     opened.broker.close().await;
@@ -165,12 +166,12 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args) -> Resul
             }
         }
         if live && tally.confirmed % 256 == 0 {
-            eprint!("\r{} of {} confirmed", tally.confirmed, jobs.len());
+            out::redraw(format_args!("\r{} of {} confirmed", tally.confirmed, jobs.len()));
         }
     };
     entrance.put(jobs, note).await?;
     if live {
-        eprint!("\r\x1b[K");
+        out::notice(format_args!("\r\x1b[K"));
     }
     Ok(tally)
 }
@@ -184,16 +185,14 @@ impl Tally {
             return ExitCode::SUCCESS;
         };
         if let BrokerError::Unroutable(_) = reason {
-            eprintln!(
-                "roomsweep: some jobs found no queue: {reason}; which ones is not certain, so count none as queued"
-            );
+            tell!("roomsweep: some jobs found no queue: {reason}; which ones is not certain, so count none as queued");
         }
         let again = if args.batch.is_some() {
             "run the same command again: it publishes the same jobs"
         } else {
             "those that were not confirmed may or may not be queued; with --batch a repeated run makes no new jobs"
         };
-        eprintln!("roomsweep: {} not confirmed: {reason}; {again}", self.failed);
+        tell!("roomsweep: {} not confirmed: {reason}; {again}", self.failed);
         ExitCode::FAILURE
     }
 }

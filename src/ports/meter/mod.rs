@@ -146,6 +146,12 @@ impl Meter {
         }
     }
 
+    /// How many lines of the log were dropped since the start.
+    pub fn log_lines_dropped(&self, total: u64) {
+        let counter = &self.inner.families.log_lines_dropped;
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
     /// How many requests were sent to a provider since the start.
     pub fn requests(&self, provider: &ProviderName) -> u64 {
         let counted = |verdict: VerdictLabel| {
