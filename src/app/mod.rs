@@ -5,6 +5,7 @@ mod attend;
 pub mod board;
 pub mod cli;
 pub mod config;
+mod descriptors;
 pub mod embedded;
 pub mod reload;
 pub mod run;

@@ -11,6 +11,7 @@ use super::gate::Gate;
 use super::health::Health;
 use super::lately::Lately;
 use super::limbo::Limbo;
+use super::shortage::Shortages;
 use super::stamp::Stamps;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
@@ -78,6 +79,7 @@ pub struct Account {
     pub lately: Arc<Lately>,
     pub health: Health,
     pub in_hand: InHand,
+    pub shortages: Shortages,
     pub common: Common,
 }
 
@@ -91,6 +93,7 @@ impl Account {
             limbo: Arc::default(),
             lately: Arc::default(),
             in_hand: InHand::default(),
+            shortages: Shortages::default(),
             common,
         }
     }

@@ -12,6 +12,8 @@ use super::health::Role;
 use super::limbo::Decision;
 use super::pick::Pass;
 use super::reception::Job;
+use super::shortage;
+use super::stamp::NoStamp;
 use crate::model::ids::RequestId;
 use crate::model::progress::AttemptRecord;
 use crate::model::suspension::SuspensionReason;
@@ -44,8 +46,10 @@ pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass:
             Err(Unsent::Fenced) => return job.delivery.release().await,
             Err(Unsent::Cancelled) => return cancel(&account, job).await,
             Err(Unsent::Paused) => return put_off(&account, job).await,
+            Err(Unsent::Shortage(what)) => return await_means(&account, job, pass, &what).await,
         },
-        Err(verdict) => verdict,
+        Err(NoStamp::Verdict(verdict)) => verdict,
+        Err(NoStamp::Shortage(what)) => return await_means(&account, job, pass, &what).await,
     };
     let next = decide::decide(&verdict, &job.progress, &terms.retry, (account.common.jitter)());
     account.health.observe(pass.role(), event(&account, &terms, &verdict, &next, pass.role()));
@@ -56,11 +60,13 @@ pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass:
 }
 
 /// Why a request was not written after all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Unsent {
     Fenced,
     Cancelled,
     Paused,
+    /// What this machine is short of.
+    Shortage(String),
 }
 
 async fn cancel(account: &Account, job: Job) -> Result<(), BrokerError> {
@@ -71,6 +77,15 @@ async fn cancel(account: &Account, job: Job) -> Result<(), BrokerError> {
 /// Back to its lane, as if it had not been picked.
 async fn put_off(account: &Account, mut job: Job) -> Result<(), BrokerError> {
     job.progress.due = Some(account.common.clock.now());
+    let later = Decision::Defer(Box::new(job.progress.clone()));
+    finish(account, job, later).await
+}
+
+/// Back to its lane for a moment, uncounted: what is missing is neither the job's nor the provider's.
+async fn await_means(account: &Account, mut job: Job, pass: Pass, what: &str) -> Result<(), BrokerError> {
+    shortage::observe(account, what);
+    drop(pass);
+    job.progress.due = Some(account.common.clock.now() + shortage::JOB_WAIT);
     let later = Decision::Defer(Box::new(job.progress.clone()));
     finish(account, job, later).await
 }
@@ -171,11 +186,15 @@ async fn with_news(
         unsent = forbidden => return Err(unsent),
         outcome = &mut sending => outcome,
     };
-    if outcome.is_ok() {
-        pass.permit.answered();
-        crash::point(Point::Answered);
+    match outcome {
+        Ok(reply) => {
+            pass.permit.answered();
+            crash::point(Point::Answered);
+            Ok(Ok(reply))
+        }
+        Err(TransportError::Shortage(what)) => Err(Unsent::Shortage(what)),
+        Err(error) => Ok(Err(error)),
     }
-    Ok(outcome)
 }
 
 fn read(

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// What the supervisor last said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadyState {
-    /// No broker, or not consuming from it yet; the reason is shown to whoever asks, so it holds no secret.
+    /// No broker, or nothing can be sent; the reason is shown to whoever asks, so it holds no secret.
     Connecting { reason: String },
     /// Connected, and consuming or standing by.
     Ready,

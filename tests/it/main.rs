@@ -11,6 +11,7 @@ mod commands;
 mod crash;
 mod dead;
 mod deploy;
+mod descriptors;
 mod edges_health;
 mod edges_malformed;
 mod edges_nested;

@@ -16,6 +16,7 @@ mod queue;
 mod receipt;
 mod rules_control;
 mod rules_ledger;
+mod rules_shortage;
 mod stage;
 mod world;
 

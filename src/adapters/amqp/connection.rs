@@ -1,7 +1,10 @@
 //! One connection to RabbitMQ.
 
+use std::sync::Once;
+use std::thread;
 use std::time::Duration;
 
+use async_compat::Compat;
 use futures_util::StreamExt;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -43,6 +46,7 @@ pub struct News {
 
 /// Connects; its `news` are told from then on.
 pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Connection, OpenError> {
+    make_clients_runtime();
     // The parser's own message would show the URL, and the password in it.
     let mut uri: AMQPUri =
         settings.url.expose().parse().map_err(|_| OpenError::Unreachable("queue.url is not an AMQP URL".into()))?;
@@ -61,6 +65,14 @@ pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Conn
     };
     tokio::spawn(watch_over(connection.events_listener(), news));
     Ok(connection)
+}
+
+/// The client's threads let go of their sockets within a runtime that is made when the first of them does so. That would
+/// be at the end of a connection, maybe with no descriptor left, and such a failure ends the process: so it is made here.
+fn make_clients_runtime() {
+    static MADE: Once = Once::new();
+    // Not on this thread, which has a runtime.
+    MADE.call_once(|| thread::spawn(|| drop(Compat::new(()))).join().unwrap_or_default());
 }
 
 async fn watch_over(events: impl futures_util::Stream<Item = Event> + Send, news: News) {

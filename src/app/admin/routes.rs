@@ -97,7 +97,7 @@ async fn health() -> Response {
 }
 
 async fn ready(State(desk): State<Arc<Desk>>) -> Response {
-    match desk.state.readiness.state() {
+    match desk.state.ready_state() {
         ReadyState::Ready => plain(StatusCode::OK, "ready"),
         ReadyState::Draining => plain(StatusCode::SERVICE_UNAVAILABLE, "draining"),
         ReadyState::Connecting { reason } => {

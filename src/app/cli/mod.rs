@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::config::{self, Environment};
+use super::descriptors;
 use super::telemetry::{self, LogFormat};
 use out::{Read, tell};
 
@@ -84,6 +85,28 @@ impl Command {
             }
         }
     }
+
+    fn reach(&self) -> Reach {
+        match self {
+            Command::Worker(_) | Command::Sweep(_) | Command::Demo(_) | Command::Sandbox(_) => Reach::Sends,
+            Command::Enqueue(_)
+            | Command::Batch(_)
+            | Command::History(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Dead(_)
+            | Command::Check(_)
+            | Command::Schema(_) => Reach::Asks,
+        }
+    }
+}
+
+/// What a command does to its machine.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// It holds many connections.
+    Sends,
+    Asks,
 }
 
 /// What every command is given.
@@ -105,6 +128,14 @@ pub fn main() -> ExitCode {
     if let Err(error) = telemetry::init(cli.log_format, Some(level), env.get("NO_COLOR")) {
         tell!("roomsweep: logging: {error:#}");
         return ExitCode::from(USAGE);
+    }
+    match cli.command.reach() {
+        Reach::Sends => descriptors::raise_limit(),
+        Reach::Asks => {}
+    }
+    if let Err(error) = descriptors::check() {
+        tell!("roomsweep: cannot start: {error}");
+        return ExitCode::FAILURE;
     }
     // One thread: the HTTP client's notice of a written request is exact only there (see adapters::http), and one
     // thread sends far more than any provider allows.

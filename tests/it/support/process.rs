@@ -67,6 +67,16 @@ impl Process {
         Self::spawn(command, directory, &arguments.join(" "))
     }
 
+    /// The same with so many open files at most; `kind` says which limit that is: `S` for the soft one, nothing for both.
+    pub fn start_limited(kind: &str, files: u32, arguments: &[&str], configuration: &str) -> Self {
+        let directory = directory_with(configuration);
+        let inner = program(directory.path(), arguments, &[]);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -{kind}n {files} && exec \"$@\""), "sh"]);
+        command.arg(inner.get_program()).args(inner.get_args()).current_dir(directory.path()).stdin(Stdio::null());
+        Self::spawn(command, directory, &arguments.join(" "))
+    }
+
     /// The same writing its log to a socket that is full, with whoever could read it.
     pub fn start_unread(arguments: &[&str], configuration: &str, environment: Environment<'_>) -> (Self, UnixStream) {
         let directory = directory_with(configuration);
