@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(60);
 async fn a_shortage_of_descriptors_costs_no_attempt_suspends_nobody_and_leaves_health_answered() {
     let namespace = stage::namespace().await;
     // So slow that there would be far more requests at a time than descriptors.
-    let sandbox = Sandbox::start(&["--latency", "3s", "--qps-volcengine", "unlimited"]).await;
+    let sandbox = Sandbox::start(&["--latency", "6s", "--qps-volcengine", "unlimited"]).await;
     let admin = free_address();
     let tables = stage::volcengine(&sandbox.endpoint(), "");
     let configuration = Worker::configuration(URL, &namespace, admin, &tables);
@@ -27,7 +27,7 @@ async fn a_shortage_of_descriptors_costs_no_attempt_suspends_nobody_and_leaves_h
     let jobs = bulk("volcengine", "few", 200);
     stage::publish(&namespace, &jobs).await;
 
-    eventually("all are dismissed", SOON, || async {
+    eventually("all are dismissed", 2 * SOON, || async {
         for path in ["/healthz", "/readyz"] {
             assert_eq!(http::get(admin, path).await.expect("an answer").status, 200, "{path}");
         }
