@@ -1,6 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
-// What is said there is said by `say!` and its like: a reader may have gone.
-#![cfg_attr(not(test), deny(clippy::print_stdout))]
+// What is said there is said by `say!`, `tell!` and their like: a reader may have gone, or stopped.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod model;
 

@@ -1,5 +1,7 @@
 //! The one HTTP client: it sends a [`Call`] once, byte for byte, and adds nothing of its own.
 
+mod shortage;
+
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -47,6 +49,7 @@ impl HttpClient {
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
+            .dns_resolver(shortage::Lookup)
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .tcp_user_timeout(max_transit)
@@ -96,7 +99,9 @@ impl Transport for HttpClient {
 
 fn unanswered(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
-    if error.is_connect() {
+    if let (true, Some(what)) = (error.is_connect(), shortage::of(&error)) {
+        TransportError::Shortage(what)
+    } else if error.is_connect() {
         TransportError::Connect(causes(&error))
     } else if error.is_builder() {
         TransportError::Unsendable(causes(&error))

@@ -14,6 +14,7 @@ use super::attend;
 use super::config::{Config, Source};
 use super::reload::Reloader;
 use super::session::session;
+use super::streams::{self, ABRUPT_EXIT_WAIT};
 use super::watch;
 use super::wire::{self, Access, Door, FrontDoor, LateLedger, OpenError, Opener, Remedy};
 use crate::pipeline::account::{Account, Common};
@@ -130,6 +131,7 @@ async fn watch_signals(stopper: stop::Stopper, readiness: Readiness) -> anyhow::
     readiness.draining();
     stopper.stop();
     tokio::select! { biased; _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    streams::stderr().finish(ABRUPT_EXIT_WAIT);
     std::process::exit(143);
 }
 

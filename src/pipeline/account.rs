@@ -12,6 +12,7 @@ use super::health::Health;
 use super::lately::Lately;
 use super::limbo::Limbo;
 use super::outlet::{Change, Outlet, Verb};
+use super::shortage::Shortages;
 use super::stamp::Stamps;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
@@ -81,6 +82,7 @@ pub struct Account {
     pub lately: Arc<Lately>,
     pub health: Health,
     pub in_hand: InHand,
+    pub shortages: Shortages,
     pub common: Common,
 }
 
@@ -94,6 +96,7 @@ impl Account {
             outlet: Outlet::new(common.clock.clone()),
             lately: Arc::default(),
             in_hand: InHand::default(),
+            shortages: Shortages::default(),
             common,
         }
     }

@@ -14,6 +14,8 @@ use super::limbo::Decision;
 use super::outlet::{Deferral, Verb};
 use super::pick::Pass;
 use super::reception::Job;
+use super::shortage;
+use super::stamp::NoStamp;
 use crate::model::ids::RequestId;
 use crate::model::progress::{AttemptRecord, Return};
 use crate::model::suspension::SuspensionReason;
@@ -47,8 +49,10 @@ pub async fn carry(account: Arc<Account>, terms: Arc<Terms>, mut job: Job, pass:
             Err(Unsent::Fenced) => return job.delivery.release().await,
             Err(Unsent::Cancelled) => return cancel(&account, job).await,
             Err(Unsent::Paused) => return put_off(&account, job).await,
+            Err(Unsent::Shortage(what)) => return await_means(&account, job, pass, &what).await,
         },
-        Err(verdict) => Answer { verdict, written: None },
+        Err(NoStamp::Verdict(verdict)) => Answer { verdict, written: None },
+        Err(NoStamp::Shortage(what)) => return await_means(&account, job, pass, &what).await,
     };
     let mut next = decide::decide(&answer.verdict, &job.progress, &terms.retry, (account.common.jitter)());
     let seen = look_at(&account, &terms, &answer, &next, &job);
@@ -93,11 +97,13 @@ struct Answer {
 }
 
 /// Why a request was not written after all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Unsent {
     Fenced,
     Cancelled,
     Paused,
+    /// What this machine is short of.
+    Shortage(String),
 }
 
 async fn cancel(account: &Account, job: Job) -> Result<(), BrokerError> {
@@ -108,6 +114,14 @@ async fn cancel(account: &Account, job: Job) -> Result<(), BrokerError> {
 /// Back to its lane, as if it had not been picked.
 async fn put_off(account: &Account, job: Job) -> Result<(), BrokerError> {
     let later = job.deferred(account.common.clock.elapsed());
+    finish(account, job, later).await
+}
+
+/// Back to its lane for a moment, uncounted: what is missing is neither the job's nor the provider's.
+async fn await_means(account: &Account, job: Job, pass: Pass, what: &str) -> Result<(), BrokerError> {
+    shortage::observe(account, what);
+    drop(pass);
+    let later = job.deferred(account.common.clock.elapsed() + shortage::JOB_WAIT);
     finish(account, job, later).await
 }
 
@@ -213,11 +227,15 @@ async fn with_news(
         unsent = forbidden => return Err(unsent),
         outcome = &mut sending => outcome,
     };
-    if outcome.is_ok() {
-        pass.permit.answered();
-        crash::point(Point::Answered);
+    match outcome {
+        Ok(reply) => {
+            pass.permit.answered();
+            crash::point(Point::Answered);
+            Ok(Ok(reply))
+        }
+        Err(TransportError::Shortage(what)) => Err(Unsent::Shortage(what)),
+        Err(error) => Ok(Err(error)),
     }
-    Ok(outcome)
 }
 
 fn read(

@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn decision() -> Decision {
-        Decision::Defer(Box::new(Progress::received(jiff::Timestamp::UNIX_EPOCH)))
+        Decision::Defer { progress: Box::new(Progress::received(jiff::Timestamp::UNIX_EPOCH)), until: Duration::ZERO }
     }
 
     fn is_known(limbo: &Limbo, n: usize, now: Duration) -> bool {

@@ -21,6 +21,7 @@ pub mod recorder;
 pub mod reports;
 pub mod retention;
 pub mod router;
+pub mod shortage;
 pub mod sightings;
 pub mod stamp;
 pub mod stop;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::account::{Account, Common, Service, Terms};
+use super::account::{Account, Service, Terms};
 use super::dedupe::Checked;
 use super::gate::Permit;
 use super::health::Role;

@@ -51,6 +51,7 @@ fn delivery(ended: Option<QueueEnding>) -> Delivery {
         traceparent: None,
         progress: Some(Progress::received(Timestamp::UNIX_EPOCH)),
         ended,
+        unreadable: None,
     };
     Delivery::new(message, None, Box::new(Nothing))
 }

@@ -12,7 +12,8 @@ use crate::model::ids::ProviderName;
 /// What the supervisor last said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadyState {
-    /// No broker, or not working on it as it should; the reason is shown to whoever asks, so it holds no secret.
+    /// No broker, not working on it as it should, or nothing can be sent; the reason is shown to whoever asks, so it holds no
+    /// secret.
     Connecting { reason: String },
     /// Connected, consuming or standing by, and what is written is confirmed.
     Ready,

@@ -13,6 +13,9 @@ pub enum TransportError {
     /// Nothing was sent: the name was not found, the connection refused or not made in time.
     #[error("could not connect: {0}")]
     Connect(String),
+    /// Nothing was sent, for want of a descriptor, a local port or memory: it says nothing of whom it was for.
+    #[error("this machine cannot open a connection: {0}")]
+    Shortage(String),
     /// No whole reply within the timeout of the attempt.
     #[error("no reply within {0:?}")]
     Timeout(Duration),
@@ -32,6 +35,7 @@ impl TransportError {
     pub fn code(&self) -> &'static str {
         match self {
             TransportError::Connect(_) => "transport.connect",
+            TransportError::Shortage(_) => "transport.shortage",
             TransportError::Timeout(_) => "transport.timeout",
             TransportError::Lost(_) => "transport.lost",
             TransportError::TooLarge(_) => "transport.too_large",

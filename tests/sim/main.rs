@@ -17,6 +17,7 @@ mod receipt;
 mod rules_clock;
 mod rules_control;
 mod rules_ledger;
+mod rules_shortage;
 mod stage;
 mod world;
 

@@ -56,11 +56,19 @@ pub struct Wire {
     pub sent: Mutex<Vec<(Duration, String)>>,
     pub connect: Mutex<Duration>,
     pub answer: Mutex<Answer>,
+    /// So many requests find no descriptor, and are counted in `unsent`.
+    pub short: Mutex<usize>,
+    pub unsent: Mutex<usize>,
 }
 
 #[async_trait]
 impl Transport for Wire {
     async fn send(&self, call: Call, _: Duration, written: oneshot::Sender<()>) -> Result<Reply, TransportError> {
+        if let Some(left) = { *self.short.lock().unwrap() }.checked_sub(1) {
+            *self.short.lock().unwrap() = left;
+            *self.unsent.lock().unwrap() += 1;
+            return Err(TransportError::Shortage("none left".into()));
+        }
         let connect = *self.connect.lock().unwrap();
         tokio::time::sleep(connect).await;
         let _ = written.send(());
@@ -114,6 +122,8 @@ impl Stage {
             sent: Mutex::default(),
             connect: Mutex::default(),
             answer: Mutex::new(Answer::Dismissed),
+            short: Mutex::default(),
+            unsent: Mutex::default(),
         };
         Self {
             slow: Arc::new(SlowLedger::new(&ledger, 20 * MS)),

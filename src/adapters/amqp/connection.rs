@@ -3,9 +3,11 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use async_compat::Compat;
 use futures_util::StreamExt;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -69,6 +71,7 @@ pub struct Link {
 impl Link {
     /// Connects; its `news` are told from then on.
     pub async fn open(settings: &Settings, purpose: &str, news: News) -> Result<Self, OpenError> {
+        make_clients_runtime();
         let unreachable = |error: lapin::Error| OpenError::Unreachable(error.to_string());
         // The parser's own message would show the URL, and the password in it.
         let mut uri: AMQPUri =
@@ -157,6 +160,14 @@ impl Drop for Socket {
             let _closed_already = socket.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// The client's threads let go of their sockets within a runtime that is made when the first of them does so. That would
+/// be at the end of a connection, maybe with no descriptor left, and such a failure ends the process: so it is made here.
+fn make_clients_runtime() {
+    static MADE: Once = Once::new();
+    // Not on this thread, which has a runtime.
+    MADE.call_once(|| thread::spawn(|| drop(Compat::new(()))).join().unwrap_or_default());
 }
 
 async fn watch_over(events: impl futures_util::Stream<Item = Event> + Send, news: News) {

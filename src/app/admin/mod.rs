@@ -35,7 +35,7 @@ use crate::model::secret::Secret;
 use crate::ports::clock::Clock;
 use crate::ports::ledger::Ledger;
 use crate::ports::meter::Meter;
-use crate::ports::readiness::Readiness;
+use crate::ports::readiness::{Readiness, ReadyState};
 
 /// What the admin server tells of.
 #[derive(Clone)]
@@ -50,6 +50,19 @@ pub struct AdminState {
     pub intake: Intake,
     /// None where none is configured; one that is away says so when it is asked.
     pub ledger: Option<Arc<dyn Ledger>>,
+}
+
+impl AdminState {
+    /// What the supervisor says of itself, unless this machine keeps it from sending anything.
+    fn ready_state(&self) -> ReadyState {
+        match self.readiness.state() {
+            ReadyState::Ready => match self.meter.lasting_shortage(self.clock.elapsed()) {
+                Some(what) => ReadyState::Connecting { reason: format!("no request can be sent: {what}") },
+                None => ReadyState::Ready,
+            },
+            other @ (ReadyState::Connecting { .. } | ReadyState::Draining) => other,
+        }
+    }
 }
 
 /// Where jobs come in, and whose.

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::answers::{plain, refused};
 use super::desk::Desk;
 use super::{batches, events, jobs, page, providers, results, snapshot};
+use crate::app::streams;
 use crate::ports::meter::Exposition;
 use crate::ports::readiness::ReadyState;
 
@@ -87,6 +88,7 @@ fn limited_to(bytes: usize, time: Duration, paths: Router) -> Router {
 async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
     let accepts: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Exposition::negotiate(Some(&accepts.join(",")));
+    desk.state.meter.log_lines_dropped(streams::stderr().dropped());
     ([(CONTENT_TYPE, format.content_type())], desk.state.meter.render(format)).into_response()
 }
 
@@ -95,7 +97,7 @@ async fn health() -> Response {
 }
 
 async fn ready(State(desk): State<Arc<Desk>>) -> Response {
-    match desk.state.readiness.state() {
+    match desk.state.ready_state() {
         ReadyState::Ready => plain(StatusCode::OK, "ready"),
         ReadyState::Draining => plain(StatusCode::SERVICE_UNAVAILABLE, "draining"),
         ReadyState::Connecting { reason } => {

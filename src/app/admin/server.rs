@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -15,7 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::app::descriptors::{Given, Reserve};
 
 /// How many connections are open at a time; others wait in the kernel.
 pub(super) const MAX_CONNECTIONS: usize = 64;
@@ -31,6 +34,10 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(2);
 /// The rest after a failed accept: out of file descriptors, most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
+/// How often a failed accept is told.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a connection may take that was accepted with a descriptor of the reserve: others wait for it.
+const BRIEF_LIFETIME: Duration = Duration::from_secs(3);
 
 /// Goes with each request: tells when its connection is to end. An answer that has no end of its own ends then.
 #[derive(Clone)]
@@ -44,6 +51,7 @@ impl Closing {
 
 pub(super) async fn run(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut entrance = Acceptor { listener, slots, reserve: Arc::default(), warned: None };
     let (running, ended) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -52,30 +60,65 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: impl Future
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            (stream, slot) = accept(&listener, &slots) => {
-                let (router, ended) = (router.clone(), ended.clone());
+            (stream, slot, stay) = entrance.accept() => {
+                let (router, ended, reserve) = (router.clone(), ended.clone(), entrance.reserve.clone());
                 connections.spawn(async move {
-                    converse(stream, router, ended).await;
+                    converse(stream, stay, router, ended).await;
+                    // In the poll that closes the connection: nobody else on this thread is quicker.
+                    reserve.refill();
                     drop(slot);
                 });
             }
         }
     }
-    drop((listener, running));
+    drop((entrance, running));
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
-            Err(error) if is_of_the_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "admin server cannot accept a connection");
-                sleep(ACCEPT_REST).await;
+/// How long a connection may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    Usual,
+    /// For one answer: its descriptor is of the reserve.
+    Brief,
+}
+
+/// Where connections come in. When no descriptor is left, one of the reserve answers whoever asks how this process is.
+struct Acceptor {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    reserve: Arc<Reserve>,
+    /// When it was told last that nothing can be accepted.
+    warned: Option<Instant>,
+}
+
+impl Acceptor {
+    /// The next connection, once there is room for it. Cancel-safe.
+    async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit, Stay) {
+        let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+        loop {
+            self.reserve.refill();
+            match self.listener.accept().await {
+                Ok((stream, _)) => return (stream, slot, Stay::Usual),
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => match (self.reserve.give_one(), self.listener.accept().now_or_never()) {
+                    (Given::One, Some(Ok((stream, _)))) => return (stream, slot, Stay::Brief),
+                    // Nobody is there: the system takes a descriptor before it looks.
+                    (Given::One, None) => {}
+                    // Another thread may have been quicker.
+                    (Given::One | Given::None, _) => {
+                        self.warn(&error);
+                        sleep(ACCEPT_REST).await;
+                    }
+                },
             }
+        }
+    }
+
+    fn warn(&mut self, error: &io::Error) {
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
+            self.warned = Some(Instant::now());
+            tracing::warn!(%error, "admin server cannot accept a connection");
         }
     }
 }
@@ -86,9 +129,14 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 /// Answers one connection until it ends, grows old or the server stops.
-async fn converse(stream: TcpStream, router: Router, mut ended: watch::Receiver<()>) {
+async fn converse(stream: TcpStream, stay: Stay, router: Router, mut ended: watch::Receiver<()>) {
+    let (head_timeout, lifetime) = match stay {
+        Stay::Usual => (HEAD_TIMEOUT, LIFETIME),
+        Stay::Brief => (BRIEF_LIFETIME, BRIEF_LIFETIME),
+    };
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+    http.keep_alive(stay == Stay::Usual);
     let (open, closing) = watch::channel(());
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
@@ -100,7 +148,7 @@ async fn converse(stream: TcpStream, router: Router, mut ended: watch::Receiver<
         // What goes wrong here is the client's: it went away or spoke no HTTP.
         _ = connection.as_mut() => return,
         _ = ended.changed() => {}
-        () = sleep(LIFETIME) => {}
+        () = sleep(lifetime) => {}
     }
     drop(open);
     connection.as_mut().graceful_shutdown();

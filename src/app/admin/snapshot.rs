@@ -38,7 +38,7 @@ pub(super) struct Standing {
 
 impl Standing {
     fn of(desk: &Desk, ledger: LedgerState) -> Self {
-        let readiness = desk.state.readiness.state();
+        let readiness = desk.state.ready_state();
         Self {
             version: desk.state.version,
             worker: desk.state.worker.clone(),

@@ -1,7 +1,8 @@
 //! The question before something is done that cannot be undone.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
+use super::out;
 use crate::pipeline::stop::Stop;
 
 /// What came back.
@@ -18,8 +19,7 @@ pub fn ask(question: &str) -> io::Result<Answer> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(Answer::NobodyThere);
     }
-    eprint!("{question} [y/N] ");
-    io::stderr().flush()?;
+    out::notice(format_args!("{question} [y/N] "));
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     Ok(answer(&line))

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use super::Context;
 use super::desk::Desk;
-use super::out::print;
+use super::out::{print, tell};
 use super::signature::Signature;
 use super::table::Table;
 use crate::app::board::BatchView;
@@ -123,25 +123,25 @@ async fn list(desk: &Desk, args: &List) -> anyhow::Result<ExitCode> {
     let now = desk.clock.now();
     let views: Vec<BatchView> = batches.into_iter().map(|batch| BatchView::of(batch, &reports, now)).collect();
     if args.json {
-        print(views.iter().map(|view| serde_json::to_string(view).unwrap_or_default()))?;
+        print(views.iter().map(|view| serde_json::to_string(view).unwrap_or_default()));
     } else if views.is_empty() {
-        eprintln!("the ledger knows no batch");
+        tell!("the ledger knows no batch");
     } else {
         let rows: Vec<_> = views.iter().map(|view| text::cells(view, now)).collect();
-        print(Table::fit(text::TITLES, text::WIDEST, &rows).lines(&rows))?;
+        print(Table::fit(text::TITLES, text::WIDEST, &rows).lines(&rows));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(desk: &Desk, args: &Show) -> anyhow::Result<ExitCode> {
     let Some(view) = look(desk, &args.id).await? else {
-        eprintln!("roomsweep: {}", unknown(&args.id));
+        tell!("roomsweep: {}", unknown(&args.id));
         return Ok(ExitCode::FAILURE);
     };
     if args.json {
-        print(std::iter::once(serde_json::to_string(&view)?))?;
+        print(std::iter::once(serde_json::to_string(&view)?));
     } else {
-        print(text::whole(&view, desk.clock.now()).into_iter())?;
+        print(text::whole(&view, desk.clock.now()).into_iter());
     }
     Ok(ExitCode::SUCCESS)
 }

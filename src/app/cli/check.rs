@@ -14,6 +14,7 @@ use crate::app::cli::table::cut;
 use crate::app::config::{self, Config, ProviderConfig, Queue};
 use crate::app::wire::{self, OpenError, Opener};
 use crate::pipeline::account::{Account, Common};
+use crate::pipeline::stamp::NoStamp;
 use crate::ports::broker::Broker;
 use crate::ports::ledger::Migrate;
 use crate::provider::Call;
@@ -190,7 +191,8 @@ async fn credentials(account: &Account, common: &Common, report: &mut Report) {
     }
     match terms.stamps.fresh(account, &terms).await {
         Ok(_) => report.ok(&what, &format!("a token was issued at {}", common.clock.now())),
-        Err(verdict) => {
+        Err(NoStamp::Shortage(short)) => report.fail(&what, &format!("no token: {short}")),
+        Err(NoStamp::Verdict(verdict)) => {
             let fault = verdict.fault().map(|fault| format!("{}: {}", fault.code, fault.message)).unwrap_or_default();
             report.fail(&what, &format!("no token: {fault}"));
         }

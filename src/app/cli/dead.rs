@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use super::out::tell;
 use super::progress::{Progress, Stage};
 use super::{Context, USAGE, signals};
 use crate::app::config;
@@ -129,7 +130,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
             Remedy::Operator => {
-                eprintln!("roomsweep: {error}");
+                tell!("roomsweep: {error}");
                 return Ok(ExitCode::from(USAGE));
             }
             Remedy::ThisMachine | Remedy::Time => return Err(error.into()),
@@ -152,7 +153,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     opened.broker.close().await;
     if office.stop.is_asked() {
         if let Err(error) = ended {
-            eprintln!("roomsweep: {error:#}");
+            tell!("roomsweep: {error:#}");
         }
         return Ok(ExitCode::from(signals::INTERRUPTED));
     }
@@ -173,7 +174,7 @@ impl Office {
     async fn look(&self, look: &mut (dyn FnMut(&DeadLetter) -> ControlFlow<()> + Send)) -> anyhow::Result<()> {
         let count = self.dead.count().await?;
         if count.others == Others::Somebody {
-            eprintln!("somebody else has dead letters in hand just now: those are not seen here");
+            tell!("somebody else has dead letters in hand just now: those are not seen here");
         }
         let mut progress = Progress::new(self.clock.elapsed());
         let mut stage = Stage { total: count.letters, done: 0, failed: 0 };

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::out::tell;
 use super::{Context, USAGE};
 use crate::app::config::{self, LedgerConfig, LedgerUrl};
 use crate::app::wire;
@@ -32,11 +33,11 @@ impl Desk {
 
     pub async fn with(config: LedgerConfig) -> Result<Self, ExitCode> {
         let Some(url) = config.url else {
-            eprintln!("roomsweep: {NONE}");
+            tell!("roomsweep: {NONE}");
             return Err(ExitCode::from(USAGE));
         };
         let ledger = open(&url, Migrate::No).await.map_err(|error| {
-            eprintln!("roomsweep: {url}: {error}");
+            tell!("roomsweep: {url}: {error}");
             exit_code(&error)
         })?;
         Ok(Self { ledger, clock: Clock::system() })

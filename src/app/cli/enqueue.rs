@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::input::{self, Fill, InputError, Terms};
 use super::{Context, USAGE, signals};
-use crate::app::cli::out::say;
+use crate::app::cli::out::{self, say, tell};
 use crate::app::config;
 use crate::app::wire::{Entrance, Opener, Remedy};
 use crate::model::decode::parse_time;
@@ -90,7 +90,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(jobs) => jobs,
         Err(error @ InputError::Read { .. }) => return Err(error.into()),
         Err(error @ (InputError::Format { .. } | InputError::Rows { .. })) => {
-            eprintln!("roomsweep: {error}");
+            tell!("roomsweep: {error}");
             return Ok(ExitCode::from(USAGE));
         }
     };
@@ -101,7 +101,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         biased;
         done = work(&context, &opener, &jobs, &args, &tally) => done,
         () = stop.asked() => {
-            eprintln!(
+            tell!(
                 "roomsweep: interrupted: {} of {} confirmed; with --batch, running the same command again publishes the same jobs",
                 tally.confirmed.get(),
                 jobs.len()
@@ -122,7 +122,7 @@ async fn work(
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
             Remedy::Operator => {
-                eprintln!("roomsweep: {error}; nothing was published");
+                tell!("roomsweep: {error}; nothing was published");
                 return Ok(ExitCode::from(USAGE));
             }
             Remedy::ThisMachine | Remedy::Time => {
@@ -183,12 +183,12 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args, tally: &
         }
         let confirmed = tally.confirmed.get();
         if live && confirmed % 256 == 0 {
-            eprint!("\r{confirmed} of {} confirmed", jobs.len());
+            out::redraw(format_args!("\r{confirmed} of {} confirmed", jobs.len()));
         }
     };
     entrance.put(jobs, note).await?;
     if live {
-        eprint!("\r\x1b[K");
+        out::notice(format_args!("\r\x1b[K"));
     }
     Ok(())
 }
@@ -202,16 +202,14 @@ impl Tally {
             return ExitCode::SUCCESS;
         };
         if let BrokerError::Unroutable(_) = reason {
-            eprintln!(
-                "roomsweep: some jobs found no queue: {reason}; which ones is not certain, so count none as queued"
-            );
+            tell!("roomsweep: some jobs found no queue: {reason}; which ones is not certain, so count none as queued");
         }
         let again = if args.batch.is_some() {
             "run the same command again: it publishes the same jobs"
         } else {
             "those that were not confirmed may or may not be queued; with --batch a repeated run makes no new jobs"
         };
-        eprintln!("roomsweep: {} not confirmed: {reason}; {again}", self.failed.get());
+        tell!("roomsweep: {} not confirmed: {reason}; {again}", self.failed.get());
         ExitCode::FAILURE
     }
 }

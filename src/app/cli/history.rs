@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::Context;
 use super::desk::Desk;
-use super::out::Reader;
+use super::out::{self, Reader, tell};
 use crate::model::ledger::Cursor;
 use filter::Filters;
 use rows::{Look, Sheet};
@@ -58,7 +58,7 @@ async fn print(desk: &Desk, args: &Args) -> anyhow::Result<()> {
         (false, false) => Look::Table,
     };
     let filter = args.filters.filter(desk.clock.now())?;
-    let mut sheet = Sheet::new(look, std::io::stdout());
+    let mut sheet = Sheet::new(look);
     let mut left = if args.limit == 0 { u64::MAX } else { args.limit };
     let mut after: Option<Cursor> = None;
     loop {
@@ -67,11 +67,11 @@ async fn print(desk: &Desk, args: &Args) -> anyhow::Result<()> {
         let mut page = desk.ledger.history(&filter, after.as_ref(), u32::try_from(most).unwrap_or(u32::MAX)).await?;
         let found = page.len() as u64;
         page.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        if sheet.write(&page)? == Reader::Gone {
+        if out::page(sheet.lines(&page)?).await? == Reader::Gone {
             return Ok(());
         }
         if found > left {
-            eprintln!("there are more than these {}: --limit 0 shows all", args.limit);
+            tell!("there are more than these {}: --limit 0 shows all", args.limit);
             return Ok(());
         }
         left -= found;
@@ -80,7 +80,7 @@ async fn print(desk: &Desk, args: &Args) -> anyhow::Result<()> {
             Some(_) => return Ok(()),
             None => {
                 if after.is_none() {
-                    eprintln!("no result matches");
+                    tell!("no result matches");
                 }
                 return Ok(());
             }

@@ -26,7 +26,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::config::{self, Environment};
+use super::descriptors;
 use super::telemetry::{self, LogFormat};
+use out::{Read, tell};
 
 /// Usage or configuration error, before anything was sent.
 pub const USAGE: u8 = 2;
@@ -100,6 +102,28 @@ impl Command {
             }
         }
     }
+
+    fn reach(&self) -> Reach {
+        match self {
+            Command::Worker(_) | Command::Sweep(_) | Command::Demo(_) | Command::Sandbox(_) => Reach::Sends,
+            Command::Enqueue(_)
+            | Command::Batch(_)
+            | Command::History(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Dead(_)
+            | Command::Check(_)
+            | Command::Schema(_) => Reach::Asks,
+        }
+    }
+}
+
+/// What a command does to its machine.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// It holds many connections.
+    Sends,
+    Asks,
 }
 
 /// What every command is given.
@@ -114,18 +138,26 @@ pub fn main() -> ExitCode {
     let env = Environment::of_process();
     #[cfg(debug_assertions)]
     if let Some(Err(error)) = env.filled("ROOMSWEEP_CRASH_AT").map(crate::ports::crash::arm) {
-        eprintln!("roomsweep: ROOMSWEEP_CRASH_AT: {error}");
+        tell!("roomsweep: ROOMSWEEP_CRASH_AT: {error}");
         return ExitCode::from(USAGE);
     }
     let level = env.filled("RUST_LOG").unwrap_or(cli.command.default_level());
     if let Err(error) = telemetry::init(cli.log_format, Some(level), env.get("NO_COLOR")) {
-        eprintln!("roomsweep: logging: {error:#}");
+        tell!("roomsweep: logging: {error:#}");
         return ExitCode::from(USAGE);
     }
     if cli.command.ends_by_itself()
         && let Err(error) = signals::end_on_interrupt()
     {
-        eprintln!("roomsweep: cannot start: {error:#}");
+        tell!("roomsweep: cannot start: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    match cli.command.reach() {
+        Reach::Sends => descriptors::raise_limit(),
+        Reach::Asks => {}
+    }
+    if let Err(error) = descriptors::check() {
+        tell!("roomsweep: cannot start: {error}");
         return ExitCode::FAILURE;
     }
     // One thread: the HTTP client's notice of a written request is exact only there (see adapters::http), and one
@@ -133,17 +165,20 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("roomsweep: cannot start: {error}");
+            tell!("roomsweep: cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
     let context = Context { file: config::find(cli.config), env };
-    let ended = runtime.block_on(run(cli.command, context));
-    runtime.shutdown_background();
-    let code = ended.unwrap_or_else(|error| {
-        eprintln!("roomsweep: {error:#}");
-        ExitCode::FAILURE
+    let code = runtime.block_on(async {
+        let code = run(cli.command, context).await.unwrap_or_else(|error| {
+            tell!("roomsweep: {error:#}");
+            ExitCode::FAILURE
+        });
+        // Whoever has not read it yet may still want to; or wants to leave.
+        if out::read().await == Read::Interrupted { ExitCode::from(signals::INTERRUPTED) } else { code }
     });
+    runtime.shutdown_background();
     if out::is_lost() && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }
 
@@ -166,6 +201,6 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
 
 /// Says what is wrong with the configuration, every fault on a line of its own.
 fn refuse(faults: &config::Faults) -> ExitCode {
-    eprintln!("roomsweep: the configuration is not usable:\n{faults}");
+    tell!("roomsweep: the configuration is not usable:\n{faults}");
     ExitCode::from(USAGE)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::desk::{self, Desk};
 use super::signature::{Signature, told};
 use super::{Context, USAGE};
-use crate::app::cli::out::say;
+use crate::app::cli::out::{say, tell};
 use crate::app::wire;
 use crate::model::ids::ProviderName;
 
@@ -70,7 +70,7 @@ pub async fn resume(args: Resume, context: Context) -> anyhow::Result<ExitCode> 
 async fn seat(provider: &ProviderName, context: &Context) -> Result<Desk, ExitCode> {
     let config = desk::load(context)?;
     if let Some(why) = unknown(provider, &config.providers) {
-        eprintln!("roomsweep: {why}");
+        tell!("roomsweep: {why}");
         return Err(ExitCode::from(USAGE));
     }
     Desk::with(config).await

@@ -1,13 +1,18 @@
 //! How far a run is: a bar on a terminal, plain lines elsewhere.
 
+mod terminal;
+
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::out::tell;
 use crate::ports::meter::Meter;
+use terminal::Terminal;
 
+const FRAMES_A_SECOND: u8 = 20;
 /// How often a plain line is written.
 const LINE: Duration = Duration::from_secs(5);
 /// The rate is that of the last so many seconds.
@@ -55,7 +60,9 @@ impl Progress {
     /// For a run that starts at `now`, by the clock's `elapsed`.
     pub fn new(now: Duration) -> Self {
         let look = if std::io::stderr().is_terminal() {
-            Look::Bar { bar: ProgressBar::new(0).with_style(Total::Known.style()), total: Total::Known }
+            let target = ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), FRAMES_A_SECOND);
+            let bar = ProgressBar::with_draw_target(Some(0), target).with_style(Total::Known.style());
+            Look::Bar { bar, total: Total::Known }
         } else {
             Look::Lines { next: now + LINE }
         };
@@ -82,7 +89,7 @@ impl Progress {
                 bar.set_message(said.to_owned());
             }
             Look::Lines { next } if now >= *next => {
-                eprintln!("{}", line(total, done, said));
+                tell!("{}", line(total, done, said));
                 *next = now + LINE;
             }
             Look::Lines { .. } => {}
@@ -94,7 +101,7 @@ impl Progress {
         match self.look {
             Look::Bar { bar, .. } => {
                 bar.abandon();
-                eprintln!();
+                tell!();
             }
             Look::Lines { .. } => {}
         }

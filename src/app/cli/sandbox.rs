@@ -1,6 +1,5 @@
 //! `roomsweep sandbox`: the stand-in clouds as a command.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals;
+use crate::app::cli::out::{say, tell};
 use crate::model::secret::Secret;
 use crate::sandbox::Sandbox;
 use crate::sandbox::faults::FAULTS_HELP;
@@ -82,7 +82,7 @@ struct Quota(Option<u32>);
 /// Serves until Ctrl-C or SIGTERM, then says what was seen.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !args.listen.ip().is_loopback() && !args.expose {
-        eprintln!("--listen: {} can be reached from other machines; add --expose if that is meant", args.listen);
+        tell!("--listen: {} can be reached from other machines; add --expose if that is meant", args.listen);
         return Ok(ExitCode::from(2));
     }
     let listen = args.listen;
@@ -91,23 +91,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log = settings.log.as_ref().map_or_else(String::new, |path| path.display().to_string());
     let sandbox = Sandbox::new(settings).with_context(|| format!("cannot open the log {log}"))?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    say(&format!("sandbox on http://{} {greeting}\n", listener.local_addr()?));
-    let stop = async {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    };
-    Arc::clone(&sandbox).serve(listener, stop).await?;
-    say(&summary(&sandbox.stats()));
+    let asked = signals::asked()?;
+    say!("sandbox on http://{} {greeting}", listener.local_addr()?);
+    Arc::clone(&sandbox).serve(listener, asked).await?;
+    say!("{}", summary(&sandbox.stats()).trim_end());
     Ok(ExitCode::SUCCESS)
-}
-
-/// A closed standard output is no reason to stop.
-fn say(text: &str) {
-    let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn settings(args: Args) -> Settings {

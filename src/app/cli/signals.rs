@@ -1,11 +1,14 @@
 //! Ctrl-C and SIGTERM for commands that run for a while.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use super::out::tell;
+use crate::app::streams::{self, ABRUPT_EXIT_WAIT};
 use crate::pipeline::stop::{self, Stop};
 
 /// As a shell calls a command that Ctrl-C ended.
@@ -25,13 +28,31 @@ pub fn end_on_interrupt() -> anyhow::Result<()> {
             let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
             while interrupt.recv().await.is_some() {
                 if !WATCHED.load(Ordering::Relaxed) {
-                    eprintln!("roomsweep: interrupted");
+                    tell!("roomsweep: interrupted");
+                    streams::stderr().finish(ABRUPT_EXIT_WAIT);
                     std::process::exit(i32::from(INTERRUPTED));
                 }
             }
         });
     })?;
     Ok(())
+}
+
+/// Whether somebody wants this command to end.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`watch`] or [`asked`] saw a signal.
+pub fn is_asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+/// Waits for Ctrl-C or SIGTERM, from this call on.
+pub fn asked() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        ASKED.store(true, Ordering::Relaxed);
+    })
 }
 
 /// Turns the first signal into a stop; the second one ends the process at once.
@@ -42,9 +63,11 @@ pub fn watch(said: &'static str) -> anyhow::Result<(Stop, JoinHandle<()>)> {
     WATCHED.store(true, Ordering::Relaxed);
     let watching = tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        eprintln!("{said}");
+        ASKED.store(true, Ordering::Relaxed);
+        tell!("{said}");
         stopper.stop();
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        streams::stderr().finish(ABRUPT_EXIT_WAIT);
         std::process::exit(i32::from(INTERRUPTED));
     });
     Ok((stop, watching))

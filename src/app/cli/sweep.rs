@@ -17,7 +17,7 @@ use super::input::{Fill, InputError};
 use super::progress::{Progress, Stage, held_up};
 use super::{Context, USAGE, signals};
 use crate::adapters::sqlite::{OpenError, Part, SqliteQueue, Sweep, Tally};
-use crate::app::cli::out::say;
+use crate::app::cli::out::{say, tell};
 use crate::app::config::{self, Config, Queue};
 use crate::app::embedded::{Ended, Engine, Onlooker};
 use crate::app::{run, wire};
@@ -94,7 +94,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error @ InputError::Read { .. }) => return Err(error.into()),
         Err(error @ (InputError::Format { .. } | InputError::Rows { .. })) => {
-            eprintln!("roomsweep: {error}");
+            tell!("roomsweep: {error}");
             return Ok(ExitCode::from(USAGE));
         }
     };
@@ -111,7 +111,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         Ok(queue) => Arc::new(queue),
         Err(error @ OpenError::Busy { .. }) => return Err(error.into()),
         Err(error) => {
-            eprintln!("roomsweep: {error}");
+            tell!("roomsweep: {error}");
             return Ok(ExitCode::from(USAGE));
         }
     };
@@ -125,7 +125,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             Err(error) => Err(error),
         },
         Ok(Begun::Refused(why)) => {
-            eprintln!("roomsweep: {why}; nothing was sent");
+            tell!("roomsweep: {why}; nothing was sent");
             Ok(ExitCode::FAILURE)
         }
         Err(error) => Err(error),
@@ -138,7 +138,7 @@ fn path(config: &Config) -> &Path {
     match &config.queue {
         Queue::Sqlite { path } => path,
         Queue::Amqp { .. } => {
-            eprintln!(
+            tell!(
                 "roomsweep: a sweep does not use the broker; workers that run on it would share the quota unknowingly"
             );
             Path::new(DEFAULT_PATH)
@@ -176,10 +176,10 @@ async fn begin(
     let going_on = stopped.filter(|_| !args.fresh);
     let rooms = if going_on.is_some() { open } else { plan.jobs.len() as u64 };
     if plan.repeated > 0 {
-        eprintln!("{} rows name a room that was named before: each room is sent once", plan.repeated);
+        tell!("{} rows name a room that was named before: each room is sent once", plan.repeated);
     }
     if let Some(sweep) = &going_on {
-        eprintln!(
+        tell!(
             "going on with the sweep of {}: {} of {} rooms are settled and not sent again (--fresh begins anew)",
             sweep.started_at,
             sweep.total.saturating_sub(open),
@@ -252,7 +252,7 @@ async fn work(
         }
         Ended::Stopped => {
             let settled = follow.settled();
-            eprintln!(
+            tell!(
                 "stopped: {settled} of {} rooms are settled, {} are left; the same command again goes on with them",
                 sweep.total,
                 sweep.total.saturating_sub(settled)

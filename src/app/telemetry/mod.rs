@@ -5,10 +5,11 @@
 
 mod json;
 mod line;
+mod panics;
 #[cfg(test)]
 mod tests;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -17,6 +18,8 @@ use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter, format};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{EnvFilter, Registry};
+
+use super::streams;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,7 +43,8 @@ pub fn init(format: LogFormat, rust_log: Option<&str>, no_color: Option<&str>) -
     let wanted = no_color.unwrap_or_default().is_empty() && std::io::stderr().is_terminal();
     let colour = if wanted { Colour::Ansi } else { Colour::None };
     let (filter, complaint) = parse_filter(rust_log);
-    tracing::subscriber::set_global_default(subscriber(std::io::stderr, format, colour, filter))?;
+    tracing::subscriber::set_global_default(subscriber(|| LogLine, format, colour, filter))?;
+    panics::log();
     if let Some(error) = complaint {
         tracing::warn!(%error, "RUST_LOG is not understood: logging at info");
     }
@@ -80,6 +84,20 @@ where
     };
     let capped = filter_fn(|metadata: &Metadata<'_>| *metadata.level() <= cap(metadata.target()));
     Registry::default().with(filter).with(capped).with(layer)
+}
+
+/// Hands a line over: the formatter writes each with one call.
+struct LogLine;
+
+impl Write for LogLine {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        streams::stderr().offer(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The most that a target may say.

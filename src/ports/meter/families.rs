@@ -1,7 +1,9 @@
 //! Every metric, declared once: names, labels and buckets as the contract has them.
 
 use prometheus::core::Collector;
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 pub(super) const SETTLED: &str = "roomsweep_jobs_settled_total";
 const ATTEMPTS: &str = "roomsweep_attempts_total";
@@ -33,6 +35,7 @@ pub(super) struct Families {
     pub backlog_seconds: GaugeVec,
     pub deferred_jobs: IntGauge,
     pub dedupe: IntCounterVec,
+    pub log_lines_dropped: IntCounter,
     pub queue_connected: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -100,6 +103,13 @@ impl Families {
                 "roomsweep_dedupe_total",
                 "Jobs looked up in the ledger before they were sent, by what was found.",
                 &["provider", "result"],
+            ),
+            log_lines_dropped: registered(
+                registry,
+                IntCounter::new(
+                    "roomsweep_log_lines_dropped_total",
+                    "Log lines that could not be written: the reader of stderr was behind, or there was no room.",
+                ),
             ),
             queue_connected: single(registry, "roomsweep_queue_connected", "1 while the queue can be reached."),
             build_info: gauge(registry, "roomsweep_build_info", "Always 1; the label tells the version.", &["version"]),

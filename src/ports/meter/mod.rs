@@ -7,6 +7,7 @@ mod exposition;
 mod families;
 mod openmetrics;
 mod rates;
+mod shortage;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use self::words::{BacklogState, Found, QueueLink};
 use self::exemplar::{Exemplar, Exemplars, Series};
 use self::families::{ATTEMPT_BUCKETS, ATTEMPT_DURATION, Families, SETTLED, bucket_of};
 use self::rates::Rates;
+use self::shortage::Shortage;
 use crate::model::ids::ProviderName;
 use crate::model::job::Lane;
 use crate::model::progress::AttemptRecord;
@@ -56,6 +58,7 @@ struct Inner {
     exemplars: Exemplars,
     providers: Mutex<BTreeMap<ProviderName, Known>>,
     sent: Mutex<BTreeMap<ProviderName, Rates>>,
+    shortage: Mutex<Shortage>,
 }
 
 impl Meter {
@@ -72,6 +75,7 @@ impl Meter {
             exemplars: Exemplars::default(),
             providers: Mutex::default(),
             sent: Mutex::default(),
+            shortage: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -133,6 +137,7 @@ impl Meter {
     pub fn attempt(&self, provider: &ProviderName, record: &AttemptRecord) {
         let families = &self.inner.families;
         self.sent().entry(provider.clone()).or_default().note(record.at);
+        self.short().is_over();
         let provider = provider.as_str();
         let seconds = Duration::from_millis(record.duration_ms).as_secs_f64();
 
@@ -144,6 +149,22 @@ impl Meter {
             let bound = bucket_of(&ATTEMPT_BUCKETS, seconds);
             self.inner.exemplars.note(Series::bucket(ATTEMPT_DURATION, [("provider", provider)], bound), exemplar);
         }
+    }
+
+    /// A request could not be sent at `now`, by the clock's `elapsed`, for want of something on this machine.
+    pub fn shortage(&self, now: Duration, reason: &str) {
+        self.short().note(now, reason);
+    }
+
+    /// What this machine is short of, if nothing could be sent for a while because of that.
+    pub fn lasting_shortage(&self, now: Duration) -> Option<String> {
+        self.short().lasting(now).map(str::to_owned)
+    }
+
+    /// How many lines of the log were dropped since the start.
+    pub fn log_lines_dropped(&self, total: u64) {
+        let counter = &self.inner.families.log_lines_dropped;
+        counter.inc_by(total.saturating_sub(counter.get()));
     }
 
     /// How many requests were sent to a provider since the start.
@@ -285,6 +306,10 @@ impl Meter {
 
     fn sent(&self) -> MutexGuard<'_, BTreeMap<ProviderName, Rates>> {
         self.inner.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn short(&self) -> MutexGuard<'_, Shortage> {
+        self.inner.shortage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<ProviderName, Known>> {

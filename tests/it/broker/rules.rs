@@ -139,9 +139,9 @@ pub async fn a_job_that_goes_last_comes_back_behind_those_that_wait(house: &impl
     waits(&broker, &lane(BULK), 3).await;
     let pulled = broker.pull(&volcengine()).await.unwrap().expect("a job");
     assert_eq!(room(&pulled), "refused");
-    let mut progress = tried(None);
+    let mut progress = tried(Duration::ZERO);
     (progress.returns, progress.disproved) = (Return::Last, 1);
-    pulled.defer(&lane(BULK), progress.clone(), now()).await.unwrap();
+    pulled.defer(&lane(BULK), progress.clone(), at_any_time()).await.unwrap();
     waits(&broker, &lane(BULK), 3).await;
     let mut source = lanes(&broker).await;
     let mut order = Vec::new();

@@ -1,7 +1,10 @@
 //! The built program as a process of its own, in a directory and an environment of its own.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -62,6 +65,30 @@ impl Process {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(directory.path());
         command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
         Self::spawn(command, directory, &arguments.join(" "))
+    }
+
+    /// The same with so many open files at most; `kind` says which limit that is: `S` for the soft one, nothing for both.
+    pub fn start_limited(kind: &str, files: u32, arguments: &[&str], configuration: &str) -> Self {
+        let directory = directory_with(configuration);
+        let inner = program(directory.path(), arguments, &[]);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -{kind}n {files} && exec \"$@\""), "sh"]);
+        command.arg(inner.get_program()).args(inner.get_args()).current_dir(directory.path()).stdin(Stdio::null());
+        Self::spawn(command, directory, &arguments.join(" "))
+    }
+
+    /// The same writing its log to a socket that is full, with whoever could read it.
+    pub fn start_unread(arguments: &[&str], configuration: &str, environment: Environment<'_>) -> (Self, UnixStream) {
+        let directory = directory_with(configuration);
+        let (reader, mut writer) = UnixStream::pair().expect("a pair of sockets");
+        writer.set_nonblocking(true).expect("set");
+        while writer.write(b"\n").is_ok() {}
+        writer.set_nonblocking(false).expect("set");
+        let mut command = program(directory.path(), arguments, environment);
+        let file = |name: &str| File::create(directory.path().join(name)).expect("a file for its output");
+        file("stderr");
+        let child = command.stdout(file("stdout")).stderr(OwnedFd::from(writer)).spawn().expect("it starts");
+        (Self { child, directory, name: arguments.join(" ") }, reader)
     }
 
     fn spawn(mut command: Command, directory: TempDir, name: &str) -> Self {

@@ -6,7 +6,7 @@ use super::{Cancel, look, text};
 use crate::app::board::BatchView;
 use crate::app::cli::ask;
 use crate::app::cli::desk::Desk;
-use crate::app::cli::out::say;
+use crate::app::cli::out::{say, tell};
 use crate::app::cli::signals;
 use crate::app::cli::signature::told;
 use crate::model::ids::BatchId;
@@ -20,13 +20,13 @@ pub async fn cancel(desk: &Desk, args: &Cancel, act: &Act) -> anyhow::Result<Exi
         say!("{id} is cancelled already, {}", told(before));
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{}", standing(id, view.as_ref()));
+    tell!("{}", standing(id, view.as_ref()));
     let refused = if args.yes { None } else { ask::refused(question(id, view.as_ref()), &stop).await? };
     if stop.is_asked() {
         return Ok(ExitCode::from(signals::INTERRUPTED));
     }
     if let Some(why) = refused {
-        eprintln!("roomsweep: {why}; nothing was cancelled");
+        tell!("roomsweep: {why}; nothing was cancelled");
         return Ok(ExitCode::FAILURE);
     }
     desk.ledger.cancel(id, act).await?;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{look, text, unknown};
 use crate::app::board::BatchView;
 use crate::app::cli::desk::Desk;
+use crate::app::cli::out::{self, tell};
 use crate::app::cli::progress::Progress;
-use crate::app::cli::{out, signals};
+use crate::app::cli::signals;
 use crate::model::ids::BatchId;
 use crate::pipeline::stop::Stop;
 use crate::ports::ledger::LedgerError;
@@ -29,11 +30,11 @@ pub async fn watch(desk: &Desk, id: &BatchId) -> anyhow::Result<ExitCode> {
     progress.end();
     match ended? {
         Ended::Over(view) => {
-            out::print(text::whole(&view, desk.clock.now()).into_iter())?;
+            out::print(text::whole(&view, desk.clock.now()).into_iter());
             Ok(if view.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Ended::Unknown => {
-            eprintln!("roomsweep: {}", unknown(id));
+            tell!("roomsweep: {}", unknown(id));
             Ok(ExitCode::FAILURE)
         }
         Ended::Stopped => Ok(ExitCode::from(signals::INTERRUPTED)),

@@ -7,7 +7,7 @@ use super::filter::Filters;
 use super::survey::{Question, Survey};
 use super::{Chosen, Office};
 use crate::app::cli::ask;
-use crate::app::cli::out::say;
+use crate::app::cli::out::{say, tell};
 use crate::app::cli::progress::{Progress, Stage};
 use crate::model::dead::{DeadLetter, Mark};
 use crate::pipeline::stop::Stop;
@@ -42,7 +42,7 @@ pub async fn run(office: &Office, deed: Deed, asked: &Chosen) -> anyhow::Result<
     if office.stop.is_asked() {
         return Ok(ExitCode::FAILURE);
     }
-    eprintln!("{}", survey.sentence());
+    tell!("{}", survey.sentence());
     let many = survey.chosen();
     if many == 0 {
         say!("0 {}", deed.done());
@@ -51,7 +51,7 @@ pub async fn run(office: &Office, deed: Deed, asked: &Chosen) -> anyhow::Result<
     if !asked.yes
         && let Some(why) = ask::refused(deed.question(many), &office.stop).await?
     {
-        eprintln!("roomsweep: {why}; nothing was {}", deed.done());
+        tell!("roomsweep: {why}; nothing was {}", deed.done());
         return Ok(ExitCode::FAILURE);
     }
     let mut clerk = Clerk::new(office, deed, survey);
@@ -66,7 +66,7 @@ pub async fn run(office: &Office, deed: Deed, asked: &Chosen) -> anyhow::Result<
         return Ok(ExitCode::SUCCESS);
     }
     if !office.stop.is_asked() {
-        eprintln!("roomsweep: {} were no longer there: somebody else has them", many - done);
+        tell!("roomsweep: {} were no longer there: somebody else has them", many - done);
     }
     Ok(ExitCode::FAILURE)
 }

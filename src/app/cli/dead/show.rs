@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Office;
 use super::filter::Filters;
-use crate::app::cli::out::print;
+use crate::app::cli::out::{print, tell};
 use crate::app::cli::table::{Table, age, or_dash};
 use crate::model::dead::{DeadLetter, Summary};
 use crate::model::ids::JobId;
@@ -24,14 +24,14 @@ pub async fn list(office: &Office, filters: &Filters, json: bool) -> anyhow::Res
     let mut rows = Vec::new();
     each(office, filters, &mut |_, summary| rows.push(summary)).await?;
     if json {
-        print(rows.iter().map(|row| serde_json::to_string(row).unwrap_or_default()))?;
+        print(rows.iter().map(|row| serde_json::to_string(row).unwrap_or_default()));
     } else if !rows.is_empty() {
         let now = office.clock.now();
         let cells: Vec<[String; 7]> = rows.iter().map(|row| cells(row, now)).collect();
-        print(Table::fit(TITLES, WIDEST, &cells).lines(&cells))?;
+        print(Table::fit(TITLES, WIDEST, &cells).lines(&cells));
     }
     if rows.is_empty() {
-        eprintln!("no dead letter matches");
+        tell!("no dead letter matches");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -46,11 +46,11 @@ pub async fn show(office: &Office, job_id: &JobId, filters: &Filters, json: bool
     })
     .await?;
     if found.is_empty() {
-        eprintln!("roomsweep: no dead letter of job {job_id} matches");
+        tell!("roomsweep: no dead letter of job {job_id} matches");
         return Ok(ExitCode::FAILURE);
     }
     let text = |letter: &Value| if json { letter.to_string() } else { format!("{letter:#}") };
-    print(found.iter().map(text))?;
+    print(found.iter().map(text));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::app::cli::Context;
 use crate::app::cli::desk;
+use crate::app::cli::out::tell;
 use crate::app::config;
 use crate::model::ids::{BatchId, JobId, ProviderName};
 use crate::model::job::{DismissJob, Lane};
@@ -31,7 +32,7 @@ pub async fn register(context: &Context, jobs: &[DismissJob]) {
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
     let names: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).take(3).collect();
-    eprintln!(
+    tell!(
         "roomsweep: warning: the ledger was not told of batch {}: {why}; it learns of it from the first of its jobs",
         names.join(", ")
     );

@@ -1,8 +1,7 @@
 //! Results on paper: JSON lines, CSV, or a table for people.
 
-use std::io::{self, Write};
+use std::io;
 
-use crate::app::cli::out::{Reader, unless_closed};
 use crate::app::cli::table::{Table, cut, or_dash};
 use crate::model::ids::RequestId;
 use crate::model::progress::AttemptRecord;
@@ -47,29 +46,28 @@ const COLUMNS: [&str; 20] = [
     "worker",
 ];
 
-/// Writes results as they come, page by page.
-pub struct Sheet<W: Write> {
+/// Lays results out as they come, page by page.
+pub struct Sheet {
     look: Look,
-    out: W,
     /// Of the first page.
     table: Option<Table<9>>,
     begun: bool,
 }
 
-impl<W: Write> Sheet<W> {
-    pub fn new(look: Look, out: W) -> Self {
-        Self { look, out, table: None, begun: false }
+impl Sheet {
+    pub fn new(look: Look) -> Self {
+        Self { look, table: None, begun: false }
     }
 
-    /// Writes one page; nothing more is to be written where the reader is gone.
-    pub fn write(&mut self, page: &[DismissResult]) -> io::Result<Reader> {
+    /// The lines of one page.
+    pub fn lines(&mut self, page: &[DismissResult]) -> io::Result<Vec<u8>> {
         let text = match self.look {
             Look::Json => json(page)?,
             Look::Csv => self.csv(page)?,
             Look::Table => self.table(page),
         };
         self.begun = true;
-        unless_closed(self.out.write_all(&text).and_then(|()| self.out.flush()))
+        Ok(text)
     }
 
     /// The header stands there although nothing matches.

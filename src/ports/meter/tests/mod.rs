@@ -60,7 +60,7 @@ fn every_metric_has_the_contracts_name_type_and_labels() {
     let meter = meter();
     meter.backlog_jobs(&volcengine(), Lane::Bulk, BacklogState::Ready, 1);
     meter.backlog_seconds(&volcengine(), 1.0);
-    let expected: [(&str, &str, &[&str]); 16] = [
+    let expected: [(&str, &str, &[&str]); 17] = [
         ("roomsweep_attempt_duration_seconds", "histogram", &["provider"]),
         ("roomsweep_attempts", "counter", &["provider", "result"]),
         ("roomsweep_backlog_jobs", "gauge", &["lane", "provider", "state"]),
@@ -73,6 +73,7 @@ fn every_metric_has_the_contracts_name_type_and_labels() {
         ("roomsweep_job_duration_seconds", "histogram", &["lane", "provider"]),
         ("roomsweep_jobs_settled", "counter", &["lane", "outcome", "provider"]),
         ("roomsweep_lane_waiting", "gauge", &["lane", "provider"]),
+        ("roomsweep_log_lines_dropped", "counter", &[]),
         ("roomsweep_provider_suspended", "gauge", &["provider", "reason"]),
         ("roomsweep_queue_connected", "gauge", &[]),
         ("roomsweep_quota_qps", "gauge", &["provider"]),
