@@ -119,7 +119,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     let opened = match opener.open().await {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
-            Remedy::Operator => {
+            Remedy::Operator | Remedy::File => {
                 eprintln!("roomsweep: {error}");
                 return Ok(ExitCode::from(USAGE));
             }

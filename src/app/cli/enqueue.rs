@@ -96,7 +96,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     let opened = match opener.open().await {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
-            Remedy::Operator => {
+            Remedy::Operator | Remedy::File => {
                 eprintln!("roomsweep: {error}; nothing was published");
                 return Ok(ExitCode::from(USAGE));
             }
