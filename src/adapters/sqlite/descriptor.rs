@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::together::Elsewhere;
+use super::together;
 
 /// What a file is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +70,8 @@ struct OpenFile {
 /// What is known of an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileState {
+    /// Nothing is open on it yet.
+    Unproven,
     Whole,
     /// It does not begin as a database does.
     Overwritten,
@@ -113,7 +115,7 @@ impl Descriptor {
                 open.used(id)
             }
             None => {
-                let (path, state) = (path.to_owned(), FileState::Whole);
+                let (path, state) = (path.to_owned(), FileState::Unproven);
                 let open = OpenFile { file, others: Vec::new(), users: 1, right: Right::Free, path, state };
                 files.insert(id, open);
                 Ok(Self { id })
@@ -123,16 +125,6 @@ impl Descriptor {
 
     pub fn id(&self) -> FileId {
         self.id
-    }
-
-    /// Whether no connection of this process is open yet.
-    pub fn is_first(&self) -> bool {
-        files().get(&self.id).expect(COUNTED).users == 1
-    }
-
-    /// Whether other processes have connections to it.
-    pub fn elsewhere(&self) -> Elsewhere {
-        Elsewhere::of(&files().get(&self.id).expect(COUNTED).file)
     }
 
     /// Takes the right to send.
@@ -170,6 +162,18 @@ impl OpenFile {
         self.users += 1;
         Ok(Descriptor { id })
     }
+}
+
+/// What lies beside an open file at `real` and is not its own. To be asked until there is nothing, before a connection looks
+/// into the file: once there was nothing, it is not looked at again.
+pub fn stranger(id: FileId, real: &Path) -> Option<PathBuf> {
+    let mut files = files();
+    let open = files.get_mut(&id).filter(|open| open.state == FileState::Unproven)?;
+    let stranger = together::stranger(real, &open.file);
+    if stranger.is_none() {
+        open.state = FileState::Whole;
+    }
+    stranger
 }
 
 /// The file is not what it was: this process opens it again only when all of it is closed.

@@ -16,7 +16,6 @@ use super::fault::{Broken, Code, code};
 use super::ledger::carry;
 use super::names::{self, Choice};
 use super::place::{Displaced, Place};
-use super::together;
 
 /// Who opens the file. There is one sender at a time: it alone knows what is in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +80,6 @@ pub async fn open(path: &Path, part: Part) -> Result<Opened, OpenError> {
     // SQLite reads some relative names as something else than a path.
     let path = &std::path::absolute(path).map_err(|error| not_writable(path, &error))?;
     let descriptor = Descriptor::open(path).map_err(|denied| refused(path, denied))?;
-    if descriptor.is_first() {
-        together(path, &descriptor).await?;
-    }
     let (id, reading) = (descriptor.id(), Held::Use(descriptor.clone()));
     let writing = match part {
         Part::Sender => Held::Right(descriptor.claim().map_err(|denied| refused(path, denied))?),
@@ -98,26 +94,42 @@ pub async fn open(path: &Path, part: Part) -> Result<Opened, OpenError> {
     opened.inspect_err(|_| descriptor::lose(id))
 }
 
+/// Each connection looks into the file right after it was seen to be whole: SQLite makes anew what is missing beside it.
 async fn assemble(path: &Path, id: FileId, (writing, reading): (Held, Held)) -> Result<Opened, OpenError> {
     let mut write = connect(path, writing).await?;
-    migrate(path, &mut write).await?;
-    let read = connect(path, reading).await?;
-    let place = Arc::new(Place::of(path, id)?);
-    Ok(Opened { write, read, place })
+    let opened = async {
+        together(path, id).await?;
+        prepare(path, &mut write).await?;
+        migrate(path, &mut write).await?;
+        let place = Arc::new(Place::of(path, id)?);
+        Ok((beside(path, reading, &place).await?, place))
+    };
+    match opened.await {
+        Ok((read, place)) => Ok(Opened { write, read, place }),
+        Err(error) => Err(closed(write, error).await),
+    }
+}
+
+/// Closes to its end what is not opened after all: it may be the last that has what others wrote into a log that is gone.
+async fn closed(connection: FileConnection, error: OpenError) -> OpenError {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "closing a file that cannot be opened");
+    }
+    error
 }
 
 /// Waits until nothing lies beside the file that is not its own: whoever has it open notices that too, and closes it.
-async fn together(path: &Path, descriptor: &Descriptor) -> Result<(), OpenError> {
+async fn together(path: &Path, id: FileId) -> Result<(), OpenError> {
     let real = std::fs::canonicalize(path).map_err(|error| not_writable(path, &error))?;
     let waited = async {
-        while together::stranger(&real, descriptor).is_some() {
+        while descriptor::stranger(id, &real).is_some() {
             tokio::time::sleep(AGAIN).await;
         }
     };
     if tokio::time::timeout(PATIENCE, waited).await.is_ok() {
         return Ok(());
     }
-    match together::stranger(&real, descriptor) {
+    match descriptor::stranger(id, &real) {
         Some(path) => Err(Displaced::Parted { path }.into()),
         None => Ok(()),
     }
@@ -126,17 +138,32 @@ async fn together(path: &Path, descriptor: &Descriptor) -> Result<(), OpenError>
 /// One more connection to an open file.
 pub async fn another(path: &Path, opened: &Opened) -> Result<FileConnection, OpenError> {
     let path = &std::path::absolute(path).map_err(|error| not_writable(path, &error))?;
-    let connection = connect(path, Held::Use(opened.read.descriptor())).await?;
-    opened.place.check()?;
-    Ok(connection)
+    beside(path, Held::Use(opened.read.descriptor()), &opened.place).await
 }
 
-/// As everybody connects. Of several who open a new file at a time one gives it its journal, and SQLite lets nobody wait for that:
-/// the others try again.
+async fn beside(path: &Path, held: Held, place: &Place) -> Result<FileConnection, OpenError> {
+    let mut connection = connect(path, held).await?;
+    let prepared = async {
+        place.check()?;
+        prepare(path, &mut connection).await?;
+        Ok(place.check()?)
+    };
+    match prepared.await {
+        Ok(()) => Ok(connection),
+        Err(error) => Err(closed(connection, error).await),
+    }
+}
+
+/// A connection that has not looked into the file yet.
 async fn connect(path: &Path, held: Held) -> Result<FileConnection, OpenError> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).foreign_keys(false);
     let connection = options.disable_statement_logging().connect().await.map_err(|error| explain(path, error))?;
-    let mut connection = FileConnection::new(connection, held);
+    Ok(FileConnection::new(connection, held))
+}
+
+/// As everybody works on the file. Of several who open a new one at a time one gives it its journal, and SQLite lets nobody
+/// wait for that: the others try again.
+async fn prepare(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let prepared = async {
         loop {
             match connection.execute(PRAGMAS).await {
@@ -149,11 +176,9 @@ async fn connect(path: &Path, held: Held) -> Result<FileConnection, OpenError> {
         Ok(prepared) => prepared,
         Err(_) => connection.execute(PRAGMAS).await,
     };
-    prepared.map_err(|error| explain(path, error))?;
-    Ok(connection)
+    prepared.map(drop).map_err(|error| explain(path, error))
 }
 
-/// Only these look into the file: by then it is known who closes it.
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -2048; \
      PRAGMA journal_size_limit = 16777216;";
 

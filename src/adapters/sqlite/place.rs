@@ -73,7 +73,7 @@ impl Place {
             }
         }
         match descriptor::state(self.database) {
-            FileState::Whole => Ok(()),
+            FileState::Unproven | FileState::Whole => Ok(()),
             FileState::Overwritten => Err(Displaced::Overwritten { path: path() }),
             FileState::Lost => Err(Displaced::GivenUp { path: path() }),
         }

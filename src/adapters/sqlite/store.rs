@@ -129,8 +129,10 @@ impl Store {
     async fn shut(&self) {
         let mut write = self.write.lock().await;
         match self.place.check() {
-            Ok(()) | Err(Displaced::GivenUp { .. }) => {}
-            Err(displaced) => self.tell_left(&displaced).await,
+            Ok(()) => {}
+            // It is where it was: whoever opens it next finds them.
+            Err(Displaced::GivenUp { .. } | Displaced::Parted { .. } | Displaced::Overwritten { .. }) => {}
+            Err(displaced @ (Displaced::Gone { .. } | Displaced::Replaced { .. })) => self.tell_left(&displaced).await,
         }
         let written = write.close().await;
         let read = match self.read.lock().await.take() {

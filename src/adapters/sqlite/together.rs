@@ -9,19 +9,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use super::descriptor::Descriptor;
 use super::place::named;
 
 /// Whether another process has locks on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Elsewhere {
+enum Elsewhere {
     Locked,
     Free,
 }
 
 impl Elsewhere {
     /// What cannot be told counts as free: then SQLite's own locks do not work either.
-    pub fn of(file: &File) -> Self {
+    fn of(file: &File) -> Self {
         match fcntl_getlk(file, &Flock::from(FlockType::WriteLock)) {
             Ok(Some(lock)) if lock.typ != FlockType::Unlocked => Elsewhere::Locked,
             Ok(_) | Err(_) => Elsewhere::Free,
@@ -29,11 +28,11 @@ impl Elsewhere {
     }
 }
 
-/// What lies beside the database at `real` and is not its own, or is missing. Only for a file that this process has not
-/// opened yet: looking at the index would drop its locks.
-pub fn stranger(real: &Path, database: &Descriptor) -> Option<PathBuf> {
+/// What lies beside the database at `real` and is not its own, or is missing. Only for a file to which this process has no
+/// connection yet: looking at the index would drop its locks.
+pub fn stranger(real: &Path, database: &File) -> Option<PathBuf> {
     let index = File::open(named(real, "-shm")).map_or(Elsewhere::Free, |file| Elsewhere::of(&file));
-    let suffix = judge(database.elsewhere(), index, named(real, "-wal").exists())?;
+    let suffix = judge(Elsewhere::of(database), index, named(real, "-wal").exists())?;
     Some(named(real, suffix))
 }
 

@@ -94,7 +94,7 @@ impl Writing {
             self.undo().await;
         }
         if let Some(connection) = &mut self.connection
-            && let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut **connection).await
+            && let Err(error) = sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_all(&mut **connection).await
         {
             tracing::warn!(%error, "what was written last stays out of the file that was moved away");
         }

@@ -64,6 +64,9 @@ async fn a_job_is_settled_in_queue_and_ledger_or_in_neither() {
     assert!(matches!(done, Err(BrokerError::Lost(_))), "{done:?}");
     assert_eq!(kept(&folder).await, 0);
     sqlx::query("DROP TRIGGER broken").execute(&mut connection).await.unwrap();
+    // What went wrong ended the session.
+    tokio::join!(queue.close(), ledger.close());
+    let (queue, ledger) = (self::queue(&folder).await, folder.open().await);
     settle_all_once(&queue).await.unwrap();
     assert_eq!((history(&ledger).await.len(), kept(&folder).await), (1, 1));
 }
