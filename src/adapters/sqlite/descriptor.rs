@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::together;
+use super::together::{self, Togetherness};
 
 /// What a file is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,8 @@ struct OpenFile {
     right: Right,
     /// By which it was opened first. Nothing else is opened there until all of it is closed.
     path: PathBuf,
+    /// Log and index, as the first connection found them.
+    beside: Option<[FileId; 2]>,
     state: FileState,
 }
 
@@ -116,7 +118,8 @@ impl Descriptor {
             }
             None => {
                 let (path, state) = (path.to_owned(), FileState::Unproven);
-                let open = OpenFile { file, others: Vec::new(), users: 1, right: Right::Free, path, state };
+                let open =
+                    OpenFile { file, others: Vec::new(), users: 1, right: Right::Free, path, beside: None, state };
                 files.insert(id, open);
                 Ok(Self { id })
             }
@@ -164,16 +167,23 @@ impl OpenFile {
     }
 }
 
-/// What lies beside an open file at `real` and is not its own. To be asked until there is nothing, before a connection looks
-/// into the file: once there was nothing, it is not looked at again.
-pub fn stranger(id: FileId, real: &Path) -> Option<PathBuf> {
+/// What lies beside an open file at `real`. To be asked until it is whole, before a connection looks into the file: once it
+/// was, it is not looked at again.
+pub fn prove(id: FileId, real: &Path) -> Togetherness {
     let mut files = files();
-    let open = files.get_mut(&id).filter(|open| open.state == FileState::Unproven)?;
-    let stranger = together::stranger(real, &open.file);
-    if stranger.is_none() {
+    let Some(open) = files.get_mut(&id).filter(|open| open.state == FileState::Unproven) else {
+        return Togetherness::Whole(None);
+    };
+    let found = together::look(real, &open.file);
+    if let Togetherness::Whole(_) = found {
         open.state = FileState::Whole;
     }
-    stranger
+    found
+}
+
+/// What all connections of this process to a file have beside it: what the first of them `found`.
+pub fn beside(id: FileId, found: [FileId; 2]) -> [FileId; 2] {
+    files().get_mut(&id).map_or(found, |open| *open.beside.get_or_insert(found))
 }
 
 /// The file is not what it was: this process opens it again only when all of it is closed.

@@ -16,6 +16,7 @@ use super::fault::{Broken, Code, code};
 use super::ledger::carry;
 use super::names::{self, Choice};
 use super::place::{Displaced, Place};
+use super::together::{Beside, Togetherness};
 
 /// Who opens the file. There is one sender at a time: it alone knows what is in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +99,9 @@ pub async fn open(path: &Path, part: Part) -> Result<Opened, OpenError> {
 async fn assemble(path: &Path, id: FileId, (writing, reading): (Held, Held)) -> Result<Opened, OpenError> {
     let mut write = connect(path, writing).await?;
     let opened = async {
-        together(path, id).await?;
+        let before = together(path, id).await?;
         prepare(path, &mut write).await?;
+        before.map_or(Ok(()), |before| before.check())?;
         migrate(path, &mut write).await?;
         let place = Arc::new(Place::of(path, id)?);
         Ok((beside(path, reading, &place).await?, place))
@@ -119,19 +121,17 @@ async fn closed(connection: FileConnection, error: OpenError) -> OpenError {
 }
 
 /// Waits until nothing lies beside the file that is not its own: whoever has it open notices that too, and closes it.
-async fn together(path: &Path, id: FileId) -> Result<(), OpenError> {
+async fn together(path: &Path, id: FileId) -> Result<Option<Beside>, OpenError> {
     let real = std::fs::canonicalize(path).map_err(|error| not_writable(path, &error))?;
-    let waited = async {
-        while descriptor::stranger(id, &real).is_some() {
-            tokio::time::sleep(AGAIN).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match descriptor::prove(id, &real) {
+            Togetherness::Whole(before) => return Ok(before),
+            Togetherness::Stranger(path) if end <= tokio::time::Instant::now() => {
+                return Err(Displaced::Parted { path }.into());
+            }
+            Togetherness::Stranger(_) => tokio::time::sleep(AGAIN).await,
         }
-    };
-    if tokio::time::timeout(PATIENCE, waited).await.is_ok() {
-        return Ok(());
-    }
-    match descriptor::stranger(id, &real) {
-        Some(path) => Err(Displaced::Parted { path }.into()),
-        None => Ok(()),
     }
 }
 
@@ -146,7 +146,7 @@ async fn beside(path: &Path, held: Held, place: &Place) -> Result<FileConnection
     let prepared = async {
         place.check()?;
         prepare(path, &mut connection).await?;
-        Ok(place.check()?)
+        Ok(place.check_new()?)
     };
     match prepared.await {
         Ok(()) => Ok(connection),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::descriptor::{self, FileId, FileState};
+use super::together::remove_stray;
 
 /// A database and what SQLite keeps beside it, as they were when it was opened.
 #[derive(Debug)]
@@ -44,13 +45,14 @@ impl Place {
     fn find(path: &Path, database: FileId) -> Result<Self, Displaced> {
         let gone = |reason| Displaced::Gone { path: path.to_owned(), reason };
         let real = fs::canonicalize(path).map_err(gone)?;
-        let mut beside = [("", database); 2];
-        for (place, suffix) in beside.iter_mut().zip(BESIDE) {
+        let at = |suffix| {
             let path = named(&real, suffix);
-            *place = (suffix, FileId::at(&path).map_err(|_| Displaced::Parted { path })?);
-        }
+            FileId::at(&path).map_err(|_| Displaced::Parted { path })
+        };
+        let [log, index] = descriptor::beside(database, [at(BESIDE[0])?, at(BESIDE[1])?]);
+        let beside = [(BESIDE[0], log), (BESIDE[1], index)];
         let place = Self { path: path.to_owned(), real, database, beside };
-        place.found()?;
+        place.found().inspect_err(|_| place.remove_strays())?;
         Ok(place)
     }
 
@@ -79,6 +81,11 @@ impl Place {
         }
     }
 
+    /// The same for a connection that has just looked into the file: what it made anew beside it is removed.
+    pub fn check_new(&self) -> Result<(), Displaced> {
+        self.check().inspect_err(|_| self.remove_strays())
+    }
+
     /// Has all of this process close the file, for there is trouble with it.
     pub fn give_up(&self) {
         descriptor::lose(self.database);
@@ -88,6 +95,13 @@ impl Place {
     pub fn is_at(&self, path: &Path) -> bool {
         let ids = [self.database, self.beside[0].1, self.beside[1].1];
         FileId::at(path).is_ok_and(|id| ids.contains(&id))
+    }
+
+    /// Removes what a connection of this process made anew beside the database, which is still where it was.
+    fn remove_strays(&self) {
+        if FileId::at(&self.real).ok() == Some(self.database) {
+            self.beside.iter().for_each(|(suffix, id)| remove_stray(&named(&self.real, suffix), *id));
+        }
     }
 
     /// Removes what a database that is gone left beside its path: SQLite would take it for that of the next one there.

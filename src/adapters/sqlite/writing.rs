@@ -78,8 +78,14 @@ impl Writing {
 
     /// Whoever comes next finds it closed. A file that was moved away takes with it what was written last.
     pub async fn close(&mut self) -> Result<(), sqlx::Error> {
-        if self.place.check().is_err() {
-            self.complete().await;
+        if self.is_begun() {
+            self.undo().await;
+        }
+        if self.place.check().is_ok() {
+            // SQLite does so itself with the last connection, but not where two are closed at a time.
+            self.write_back("PRAGMA wal_checkpoint(PASSIVE)").await;
+        } else {
+            self.write_back("PRAGMA wal_checkpoint(FULL)").await;
             self.place.clear();
         }
         match self.connection.take() {
@@ -88,15 +94,12 @@ impl Writing {
         }
     }
 
-    /// SQLite does so itself with a file that is where it was.
-    async fn complete(&mut self) {
-        if self.is_begun() {
-            self.undo().await;
-        }
+    /// Brings what was written last from the log into the database.
+    async fn write_back(&mut self, checkpoint: &'static str) {
         if let Some(connection) = &mut self.connection
-            && let Err(error) = sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_all(&mut **connection).await
+            && let Err(error) = sqlx::query(checkpoint).fetch_all(&mut **connection).await
         {
-            tracing::warn!(%error, "what was written last stays out of the file that was moved away");
+            tracing::debug!(%error, "writing back the log of a file that is closed");
         }
     }
 }
