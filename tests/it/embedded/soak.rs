@@ -96,7 +96,6 @@ impl Drop for Other {
 }
 
 struct Scene {
-    desk: Desk,
     path: PathBuf,
     configuration: String,
     admin: SocketAddr,
@@ -135,7 +134,7 @@ async fn whatever_others_do_to_the_file_what_was_confirmed_has_a_result_and_the_
     let (path, admin) = (desk.path("roomsweep.db"), free_address());
     let configuration =
         format!("[queue]\npath = '{}'\n[admin]\nlisten = '{admin}'\n{}", path.display(), desk.read("roomsweep.toml"));
-    let mut scene = Scene { desk, path, configuration, admin, rng: fastrand::Rng::with_seed(seed) };
+    let mut scene = Scene { path, configuration, admin, rng: fastrand::Rng::with_seed(seed) };
     let mut worker = scene.worker();
     worker.ready(scene.admin).await;
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -166,7 +165,8 @@ async fn whatever_others_do_to_the_file_what_was_confirmed_has_a_result_and_the_
     worker.ready(scene.admin).await;
     let mut file = connect(&scene.path).await;
     eventually("nothing is left", SOON, async || {
-        let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM job").fetch_one(&mut connect(&scene.path).await);
+        let mut file = connect(&scene.path).await;
+        let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM job").fetch_one(&mut file);
         (left.await.ok()? == 0).then_some(())
     })
     .await;
