@@ -104,7 +104,7 @@ pub async fn worker(config: Config, source: Source) -> anyhow::Result<ExitCode> 
         Ended::Queue(Err(error)) => {
             tracing::error!(%error, "cannot work with this {}", front.kind());
             Ok(match error.remedy() {
-                Remedy::Operator => ExitCode::from(2),
+                Remedy::Operator | Remedy::File => ExitCode::from(2),
                 Remedy::ThisMachine | Remedy::Time => ExitCode::FAILURE,
             })
         }
@@ -182,8 +182,8 @@ pub async fn supervise(
                 }
             }
             Err(error) => match (error.remedy(), worked) {
-                (Remedy::Operator, _) | (Remedy::ThisMachine, Worked::NotYet) => return Err(error),
-                (Remedy::Time, _) | (Remedy::ThisMachine, Worked::Before) => error.to_string(),
+                (Remedy::Operator, _) | (Remedy::ThisMachine | Remedy::File, Worked::NotYet) => return Err(error),
+                (Remedy::Time, _) | (Remedy::ThisMachine | Remedy::File, Worked::Before) => error.to_string(),
             },
         };
         let wait = pause.mul_f64(0.5 + (common.jitter)() / 2.0);

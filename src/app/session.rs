@@ -12,7 +12,7 @@ use crate::pipeline::account::Common;
 use crate::pipeline::stop::Stop;
 use crate::pipeline::{backlog, recorder, router};
 use crate::ports::broker::{Broker, BrokerError};
-use crate::ports::readiness::{Part, PartState, Readiness};
+use crate::ports::readiness::{PartState, Readiness, SessionPart};
 
 /// Before a part that stood still is tried again, at least and at most; each is drawn from the upper half.
 const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -30,13 +30,13 @@ pub async fn session(
         Keeper { common: common.clone(), readiness: readiness.clone(), lanes: lanes.len(), stop: stop.clone() };
     let mut workers: JoinSet<Result<(), BrokerError>> = JoinSet::new();
     let parts = (broker.clone(), common.clone(), stop.clone());
-    workers.spawn(keeper.clone().keep(Part::Router, move |state| {
+    workers.spawn(keeper.clone().keep(SessionPart::Router, move |state| {
         let (broker, common, stop) = parts.clone();
         async move { router::run(broker, common, stop, &state).await }
     }));
     if let Some(ledger) = common.books.ledger.clone() {
         let parts = (broker.clone(), common.clone(), stop.clone());
-        workers.spawn(keeper.clone().keep(Part::Recorder, move |state| {
+        workers.spawn(keeper.clone().keep(SessionPart::Recorder, move |state| {
             let ((broker, common, stop), ledger) = (parts.clone(), ledger.clone());
             async move { recorder::run(broker, common, ledger, stop, &state).await }
         }));
@@ -44,7 +44,7 @@ pub async fn session(
     for lane in lanes {
         let (keeper, lane, broker, stop) = (keeper.clone(), lane.clone(), broker.clone(), stop.clone());
         workers.spawn(async move {
-            let part = Part::Lane(lane.lock().await.provider().clone());
+            let part = SessionPart::Lane(lane.lock().await.provider().clone());
             let run = move |state| {
                 let (lane, broker, stop) = (lane.clone(), broker.clone(), stop.clone());
                 async move { lane.lock().await.run(&broker, stop, &state).await }
@@ -119,7 +119,7 @@ struct Keeper {
 
 impl Keeper {
     /// Runs a part, and again after a pause where what failed may be its queue alone.
-    async fn keep<R>(mut self, part: Part, run: impl Fn(PartState) -> R) -> Result<(), BrokerError>
+    async fn keep<R>(mut self, part: SessionPart, run: impl Fn(PartState) -> R) -> Result<(), BrokerError>
     where
         R: Future<Output = Result<(), BrokerError>>,
     {

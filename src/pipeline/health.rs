@@ -1,9 +1,11 @@
 //! The health of one provider, as its requests show it and its metrics tell it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 
 use super::account::Common;
@@ -32,7 +34,7 @@ pub struct Health {
     /// Since when the queue refuses what we publish, if it does.
     unstored: watch::Sender<Option<Duration>>,
     /// A refusal may have been judged: whoever waits for that looks again.
-    judgements: watch::Sender<()>,
+    judgements: Notify,
     unjudged: AtomicUsize,
 }
 
@@ -45,7 +47,7 @@ impl Health {
             news: Notify::new(),
             pause: watch::Sender::default(),
             unstored: watch::Sender::default(),
-            judgements: watch::Sender::default(),
+            judgements: Notify::new(),
             unjudged: AtomicUsize::new(0),
         }
     }
@@ -153,18 +155,18 @@ impl Health {
     /// Waits for the judgement on a refusal that is in doubt.
     pub async fn judgement(&self, job: &JobId) -> Blame {
         let _unjudged = Unjudged::of(self);
-        let mut judgements = self.judgements.subscribe();
         let mut deadline = self.common.clock.elapsed() + JUDGEMENT_WAIT;
         loop {
-            judgements.borrow_and_update();
+            let mut judged = pin!(self.judgements());
+            judged.as_mut().enable();
             if let Some(blame) = self.breaker().blame(job) {
                 return blame;
             }
             tokio::select! {
                 biased;
-                _ = judgements.changed() => {}
+                () = judged => {}
                 () = self.common.clock.sleep_until(deadline) => {
-                    self.change(|breaker, _| breaker.declare());
+                    self.change(|breaker, now| breaker.declare(now));
                     deadline += JUDGEMENT_WAIT;
                 }
             }
@@ -176,9 +178,9 @@ impl Health {
         self.unjudged.load(Ordering::Relaxed)
     }
 
-    /// Tells when jobs begin to wait for a judgement, and when there may be one.
-    pub fn judgements(&self) -> watch::Receiver<()> {
-        self.judgements.subscribe()
+    /// Resolves when a job begins to wait for a judgement, and when there may be one.
+    pub fn judgements(&self) -> Notified<'_> {
+        self.judgements.notified()
     }
 
     /// What we publish is refused, or taken again.
@@ -207,7 +209,7 @@ impl Health {
             (before, changed, breaker.suspension())
         };
         self.news.notify_one();
-        self.judgements.send_replace(());
+        self.judgements.notify_waiters();
         if before != after {
             self.show();
             self.tell(before, after, now);
@@ -280,7 +282,7 @@ struct Unjudged<'a>(&'a Health);
 impl<'a> Unjudged<'a> {
     fn of(health: &'a Health) -> Self {
         health.unjudged.fetch_add(1, Ordering::Relaxed);
-        health.judgements.send_replace(());
+        health.judgements.notify_waiters();
         Self(health)
     }
 }
@@ -288,6 +290,6 @@ impl<'a> Unjudged<'a> {
 impl Drop for Unjudged<'_> {
     fn drop(&mut self) {
         self.0.unjudged.fetch_sub(1, Ordering::Relaxed);
-        self.0.judgements.send_replace(());
+        self.0.judgements.notify_waiters();
     }
 }

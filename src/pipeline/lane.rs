@@ -1,5 +1,6 @@
 //! One provider: take the lead, receive, wait for a token, pick the best job, launch it; drain at the end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,12 +131,13 @@ impl Lane {
     ) -> Result<Ended, BrokerError> {
         let account = self.account.clone();
         let mut hand = Hand::new(account.clone(), broker.clone(), lead.fence());
-        let mut backlog = std::pin::pin!(backlog::of_provider(account.clone(), broker.clone()));
+        let mut backlog = pin!(backlog::of_provider(account.clone(), broker.clone()));
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pauses = account.health.pauses();
-        let mut judgements = account.health.judgements();
         loop {
+            let mut judgements = pin!(account.health.judgements());
+            judgements.as_mut().enable();
             // Who waits for a judgement is not on the wire.
             let on_the_wire = self.flights.len().saturating_sub(account.health.unjudged());
             let room = on_the_wire < account.terms().max_in_flight;
@@ -155,7 +157,7 @@ impl Lane {
                     None
                 }
                 Ok(()) = pauses.changed() => None,
-                Ok(()) = judgements.changed() => None,
+                () = judgements => None,
                 never = &mut backlog => match never {},
                 // Not while jobs are pulled one by one: nothing gathers then, and a slow pull would never end.
                 _ = look.tick(), if suspended.is_none() => {

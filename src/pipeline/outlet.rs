@@ -3,11 +3,13 @@
 //! To give such a job back would cost one of the times that the queue may hand it out, and what its provider accepted
 //! would end as exhausted.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::model::progress::Progress;
 use crate::policy::breaker::{Admission, Role};
@@ -54,18 +56,29 @@ pub struct Outlet {
     clock: Clock,
     /// Of results, and of jobs that go on: one may be full alone.
     storages: Mutex<[Storage; 2]>,
-    /// Something has changed: whoever waits looks again. True once nobody is to wait any more.
-    news: watch::Sender<bool>,
+    /// How many deliveries are being ended with each.
+    busy: [AtomicUsize; 2],
+    /// Nobody is to wait any more.
+    given_up: AtomicBool,
+    /// Something has changed: whoever waits looks again.
+    news: Notify,
 }
 
 impl Outlet {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, storages: Mutex::default(), news: watch::Sender::new(false) }
+        Self {
+            clock,
+            storages: Mutex::default(),
+            busy: Default::default(),
+            given_up: AtomicBool::new(false),
+            news: Notify::new(),
+        }
     }
 
     /// Nothing waits here from now on: what is refused goes back to its queue.
     pub fn give_up(&self) {
-        self.news.send_replace(true);
+        self.given_up.store(true, Ordering::Relaxed);
+        self.news.notify_waiters();
     }
 
     /// Ends a delivery. [`BrokerError::Refused`] says that it had to be given back after all.
@@ -75,6 +88,7 @@ impl Outlet {
         verb: Verb<'_>,
         tell: &(dyn Fn(Change) + Sync),
     ) -> Result<(), BrokerError> {
+        let _busy = Busy::of(self, verb.place(), tell);
         let give_up_at = self.clock.elapsed() + LONGEST_WAIT;
         loop {
             let Some(turn) = self.turn(verb, give_up_at).await else {
@@ -97,9 +111,10 @@ impl Outlet {
 
     /// The right to publish once; None where it is not worth waiting for.
     async fn turn(&self, verb: Verb<'_>, give_up_at: Duration) -> Option<StoreTurn<'_>> {
-        let mut news = self.news.subscribe();
         loop {
-            let given_up = *news.borrow_and_update();
+            let mut news = pin!(self.news.notified());
+            news.as_mut().enable();
+            let given_up = self.given_up.load(Ordering::Relaxed);
             let now = self.clock.elapsed();
             let wake_at = match self.storages()[verb.place()].admit(now) {
                 Admission::Go => return Some(StoreTurn { outlet: self, place: verb.place(), role: Role::Ordinary }),
@@ -110,7 +125,7 @@ impl Outlet {
             };
             tokio::select! {
                 biased;
-                _ = news.changed() => {}
+                () = news => {}
                 () = self.clock.sleep_until(wake_at) => {}
             }
         }
@@ -118,6 +133,13 @@ impl Outlet {
 
     fn storages(&self) -> MutexGuard<'_, [Storage; 2]> {
         self.storages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes one storage, and tells if that was the end of refusing.
+    fn open(&self, place: usize, change: fn(&mut Storage), tell: &(dyn Fn(Change) + Sync)) {
+        if let (Some(since), None) = self.change(place, change) {
+            tell(Change::Open(self.clock.elapsed().saturating_sub(since)));
+        }
     }
 
     /// Changes one storage, and says since when any of them refuses: before, and now.
@@ -128,7 +150,7 @@ impl Outlet {
         change(&mut storages[place]);
         let after = since(&storages);
         drop(storages);
-        self.news.send_modify(|_| {});
+        self.news.notify_waiters();
         (before, after)
     }
 }
@@ -154,6 +176,29 @@ impl Verb<'_> {
     }
 }
 
+/// A delivery that is being ended. With the last one that is given back nobody is left to try whether there is room: the
+/// next job does, as if nothing were known.
+struct Busy<'a> {
+    outlet: &'a Outlet,
+    place: usize,
+    tell: &'a (dyn Fn(Change) + Sync),
+}
+
+impl<'a> Busy<'a> {
+    fn of(outlet: &'a Outlet, place: usize, tell: &'a (dyn Fn(Change) + Sync)) -> Self {
+        outlet.busy[place].fetch_add(1, Ordering::Relaxed);
+        Self { outlet, place, tell }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if self.outlet.busy[self.place].fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.outlet.open(self.place, Storage::forget, self.tell);
+        }
+    }
+}
+
 /// The right to publish once; dropped without a word it passes to the next one.
 struct StoreTurn<'a> {
     outlet: &'a Outlet,
@@ -166,11 +211,7 @@ impl StoreTurn<'_> {
         if self.role == Role::Ordinary {
             return;
         }
-        let outlet = self.outlet;
-        let (before, after) = outlet.change(self.place, Storage::try_stored);
-        if let (Some(since), None) = (before, after) {
-            tell(Change::Open(outlet.clock.elapsed().saturating_sub(since)));
-        }
+        self.outlet.open(self.place, Storage::try_stored, tell);
     }
 
     fn refused(self, what: String, tell: &(dyn Fn(Change) + Sync)) {

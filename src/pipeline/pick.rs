@@ -95,7 +95,7 @@ pub fn sort(account: &Account, delivery: Delivery, pass: &mut Option<Pass>, chec
     let common = &account.common;
     let origin = delivery.origin.clone();
     let mut job = match reception::receive(delivery, common) {
-        Received::Over(over) => return Picked::Settle { over: Box::new(over) },
+        Received::Over(over) => return Picked::Settle { over },
         Received::InHand(job) => {
             let decision = job.deferred(job.copy_until(common));
             return Picked::Finish { job, decision };

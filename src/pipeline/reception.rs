@@ -76,7 +76,7 @@ impl Job {
 pub enum Received {
     Job(Box<Job>),
     /// It ends here and now.
-    Over(Over),
+    Over(Box<Over>),
     /// The queue gave up on it, and a copy of it is in our hands: that one decides.
     InHand(Box<Job>),
 }
@@ -116,7 +116,7 @@ pub fn receive(mut delivery: Delivery, common: &Common) -> Received {
         }
         Err(invalid) => {
             let settlement = refuse(invalid, fallback, progress, common);
-            Received::Over(Over::of(delivery, settlement))
+            Received::Over(Box::new(Over::of(delivery, settlement)))
         }
     }
 }
@@ -142,7 +142,7 @@ fn given_up(mut job: Job, (outcome, error): (Outcome, Fault), common: &Common) -
         Known::Decided(Decision::Defer { progress, .. }) => (settle(Some(*progress)), Some(mark)),
         Known::No => (settle(None), None),
     };
-    Received::Over(Over { delivery: job.delivery, settlement, decided })
+    Received::Over(Box::new(Over { delivery: job.delivery, settlement, decided }))
 }
 
 /// The end of a job whose provider nobody here knows.

@@ -65,7 +65,7 @@ fn job(common: &Common) -> Job {
 
 fn given_up(common: &Common) -> Over {
     match receive(delivery(Some(QueueEnding::DeliveryLimit)), common) {
-        Received::Over(over) => over,
+        Received::Over(over) => *over,
         Received::Job(_) | Received::InHand(_) => panic!("it is over"),
     }
 }

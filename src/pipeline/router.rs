@@ -76,7 +76,7 @@ impl Router {
         crash::point(Point::Received);
         let common = &self.common;
         let Over { delivery, settlement, decided } = match reception::receive(delivery, common) {
-            Received::Over(over) => over,
+            Received::Over(over) => *over,
             Received::InHand(job) => {
                 let until = job.copy_until(common);
                 return self.defer(*job, until).await;

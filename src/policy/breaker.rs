@@ -1,9 +1,11 @@
 //! Whether a provider may be sent to: a circuit breaker as a state machine over (event, moment).
 
+mod refusals;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::doubt::{Blame, Doubt, Refusal};
+use super::doubt::Doubt;
 use crate::model::ids::JobId;
 use crate::model::suspension::SuspensionReason;
 
@@ -15,19 +17,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The pause after refused credentials or configuration: one cloud locks a key that is tried too often.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
-/// So many jobs refused in a row, none taken since, are the provider's refusal where nothing else is known.
-const JOBS_TO_PROVE: usize = 3;
-/// So many more at most where refusals were disproved of late: then some jobs are known to be refused for themselves.
-const MOST_DISPROVED: usize = 2;
-/// For so long a request that was taken shows that credentials and configuration are good: enough to clear the provider
-/// of the refusals of a job that others have disproved before.
-const TRUST: Duration = Duration::from_secs(300);
-/// A job that was refused so soon after another one was taken, and nobody comes after it, was the last of its batch: that
-/// the credentials went bad just between the two is far less likely than that the job is.
-const MOMENT: Duration = Duration::from_secs(1);
-/// So many jobs are remembered of which a refusal was disproved after they had gone back to their queue.
-const MOST_OWED: usize = 1_000;
-
 /// Whether a request is the one that tries whether a suspended provider is back, or whether another job is refused too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -145,7 +134,10 @@ impl Breaker {
     /// Asks for one request.
     pub fn admit(&mut self, now: Duration) -> Admission {
         match self.state {
-            State::Closed { .. } => self.doubt.as_mut().map_or(Admission::Go, Doubt::admit),
+            State::Closed { .. } => {
+                let jobs = self.jobs_to_prove(now);
+                self.doubt.as_mut().map_or(Admission::Go, |doubt| doubt.admit(jobs, now))
+            }
             State::Open { until, .. } if now < until => Admission::Wait(until),
             State::Open { reason, since, pause, .. } => {
                 self.state = State::Probing { reason, since, pause };
@@ -241,121 +233,6 @@ impl Breaker {
         };
         if let Event::Taken(written) = event {
             self.take(written);
-        }
-    }
-
-    /// Takes in that a job was refused, and says whose that is; None while it is in doubt: [`Breaker::blame`] tells later.
-    pub fn observe_refusal(&mut self, refusal: &Refusal<'_>, role: Role, now: Duration) -> Option<Blame> {
-        let event = Event::Refused(refusal.reason);
-        match (self.state, role) {
-            (State::Closed { .. }, _) => {}
-            // It is there, and refuses somebody.
-            (State::Probing { reason: SuspensionReason::Outage, .. }, Role::Probe) => {
-                self.state = State::Closed { failures: 0 };
-            }
-            (State::Open { .. } | State::Probing { .. }, Role::Ordinary) => {
-                let proved_until = self.proved_until.map(|proved| proved.max(refusal.written));
-                self.observe(event, now);
-                self.proved_until = proved_until;
-                return Some(Blame::Provider);
-            }
-            (State::Open { .. } | State::Probing { .. }, Role::Probe) => {
-                self.observe_probe(event, now);
-                return Some(Blame::Provider);
-            }
-        }
-        if let Some(refusals) = self.disproves(refusal) {
-            if role == Role::Probe {
-                self.witness_gone();
-            }
-            self.disproved += 1;
-            return Some(Blame::Job(refusals));
-        }
-        let jobs = self.jobs_to_prove(refusal.written);
-        let doubt = self.doubt.get_or_insert_with(|| Doubt::new(refusal.reason, now));
-        doubt.accuse(refusal);
-        if role == Role::Probe {
-            doubt.attest();
-        }
-        if !doubt.is_proved(jobs) {
-            return None;
-        }
-        let (reason, last) = (doubt.reason, doubt.last_written());
-        self.state = self.opened(reason, now, pause_after(reason));
-        self.proved_until = Some(last);
-        Some(Blame::Provider)
-    }
-
-    /// Whose a refusal is that was in doubt; None while it still is.
-    pub fn blame(&mut self, job: &JobId) -> Option<Blame> {
-        match (self.forgive(job), &self.doubt) {
-            (true, _) => Some(Blame::Job(1)),
-            (false, Some(doubt)) if doubt.accuses(job) && !doubt.is_declared => None,
-            (false, Some(_) | None) => Some(Blame::Provider),
-        }
-    }
-
-    /// A refused job has waited for its judgement, and unless a witness is under way, there is none to be had: but for the
-    /// last jobs of a batch the provider counts as suspended until there is one.
-    pub fn declare(&mut self) {
-        let Some(doubt) = self.doubt.as_mut().filter(|doubt| !doubt.is_asking()) else { return };
-        let last = doubt.last_written();
-        if self.taken.is_some_and(|taken| last <= taken + MOMENT) {
-            self.clear(last + MOMENT);
-        } else {
-            doubt.is_declared = true;
-        }
-    }
-
-    /// How many of the job's refusals are disproved at once, this one included, if it is.
-    fn disproves(&mut self, refusal: &Refusal<'_>) -> Option<u32> {
-        let taken = self.taken?;
-        if refusal.written < taken {
-            return Some(1 + u32::from(self.forgive(refusal.job)));
-        }
-        let is_recent = refusal.written - taken <= TRUST;
-        let was_owed = is_recent && self.forgive(refusal.job);
-        (was_owed || (is_recent && refusal.disproved > 0)).then(|| 1 + u32::from(was_owed))
-    }
-
-    /// Takes a job from those who are owed a word; false if it is none of them.
-    fn forgive(&mut self, job: &JobId) -> bool {
-        let place = self.owed.iter().position(|owed| owed == job);
-        place.and_then(|place| self.owed.remove(place)).is_some()
-    }
-
-    /// How many jobs must be refused in a row. After some that were refused for themselves, a few more may follow each
-    /// other by chance.
-    fn jobs_to_prove(&self, now: Duration) -> usize {
-        let trusted = self.taken.is_some_and(|taken| now <= taken + TRUST);
-        JOBS_TO_PROVE + usize::from(trusted) + self.disproved.min(MOST_DISPROVED)
-    }
-
-    /// The provider took a request that was written then.
-    fn take(&mut self, written: Duration) {
-        if let State::Closed { .. } = self.state {
-            self.taken = self.taken.max(Some(written));
-        }
-        self.clear(written);
-    }
-
-    /// Lays on their jobs the refusals of what was written before.
-    fn clear(&mut self, written: Duration) {
-        let Some(doubt) = &mut self.doubt else { return };
-        let cleared = doubt.disproved_by(written);
-        if doubt.is_over() {
-            self.doubt = None;
-        }
-        self.disproved += cleared.len();
-        self.owed.extend(cleared);
-        while self.owed.len() > MOST_OWED {
-            self.owed.pop_front();
-        }
-    }
-
-    fn witness_gone(&mut self) {
-        if let Some(doubt) = &mut self.doubt {
-            doubt.witness_gone();
         }
     }
 

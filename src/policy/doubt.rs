@@ -10,6 +10,10 @@ use super::breaker::Admission;
 use crate::model::ids::JobId;
 use crate::model::suspension::SuspensionReason;
 
+/// The witness that decides goes out so long after the first refusal: by then jobs are at hand that were published later, for
+/// the first ones of a batch may be bad together.
+const DISTANCE: Duration = Duration::from_secs(1);
+
 /// A job's request that was refused for what others may share.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
@@ -44,7 +48,7 @@ pub struct Doubt {
     /// The last refusal of each job.
     accused: Vec<Accused>,
     witness: Witness,
-    /// Whether a witness was refused as well.
+    /// Whether a witness was refused as well that went out late enough.
     is_attested: bool,
     /// Whether no witness was to be had when one was waited for: then the provider counts as suspended.
     pub is_declared: bool,
@@ -62,11 +66,17 @@ impl Doubt {
         Self { reason, since, accused, witness, is_attested: false, is_declared: false }
     }
 
-    /// Asks for one request: only one witness goes out at a time.
-    pub fn admit(&mut self) -> Admission {
-        match std::mem::replace(&mut self.witness, Witness::UnderWay) {
-            Witness::Wanted => Admission::Probe,
+    /// Asks for one request: only one witness goes out at a time, and where `jobs` would prove it only the last one is
+    /// still to come.
+    pub fn admit(&mut self, jobs: usize, now: Duration) -> Admission {
+        let decides_at = self.since + DISTANCE;
+        match self.witness {
             Witness::UnderWay => Admission::Hold,
+            Witness::Wanted if self.are_many(jobs) && now < decides_at => Admission::Wait(decides_at),
+            Witness::Wanted => {
+                self.witness = Witness::UnderWay;
+                Admission::Probe
+            }
         }
     }
 
@@ -95,15 +105,20 @@ impl Doubt {
         }
     }
 
-    /// The witness was refused.
-    pub fn attest(&mut self) {
-        self.is_attested = true;
+    /// The witness was refused that was written then.
+    pub fn attest(&mut self, written: Duration) {
+        self.is_attested |= self.since + DISTANCE <= written;
         self.witness = Witness::Wanted;
     }
 
     /// Whether it is the provider: so many jobs were refused, and a witness is among them.
     pub fn is_proved(&self, jobs: usize) -> bool {
-        self.is_attested && self.accused.len() >= jobs
+        self.is_attested && self.are_many(jobs)
+    }
+
+    /// Whether so many jobs were refused.
+    pub fn are_many(&self, jobs: usize) -> bool {
+        self.accused.len() >= jobs
     }
 
     /// A request that was written then was taken: whom that clears of the provider's fault.

@@ -74,6 +74,11 @@ impl Storage {
         }
     }
 
+    /// Nobody is left who would try.
+    pub fn forget(&mut self) {
+        self.state = State::Taking;
+    }
+
     /// The try was not made: another job may have it.
     pub fn untried(&mut self, now: Duration) {
         if let State::Tried { since, pause } = self.state {

@@ -29,18 +29,18 @@ pub enum Obstacle {
     /// No write was confirmed lately.
     Unproven,
     /// A part of the work stands still.
-    Idle(Part),
+    Idle(SessionPart),
 }
 
 /// What works by itself on one connection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum SessionPart {
     Router,
     Recorder,
     Lane(ProviderName),
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for SessionPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Router => write!(f, "the router"),
@@ -125,7 +125,7 @@ impl Readiness {
     /// How many lanes stand still.
     pub fn idle_lanes(&self) -> usize {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.obstacles.keys().filter(|obstacle| matches!(obstacle, Obstacle::Idle(Part::Lane(_)))).count()
+        known.obstacles.keys().filter(|obstacle| matches!(obstacle, Obstacle::Idle(SessionPart::Lane(_)))).count()
     }
 
     fn go(&self, next: ReadyState) {
@@ -151,18 +151,18 @@ impl Readiness {
 /// Tells whether one part works; clones share one state.
 #[derive(Debug, Clone)]
 pub struct PartState {
-    part: Part,
+    part: SessionPart,
     readiness: Readiness,
     /// Told, perhaps on an earlier connection, and not taken back yet.
     is_idle: Arc<AtomicBool>,
 }
 
 impl PartState {
-    pub fn new(part: Part, readiness: Readiness) -> Self {
+    pub fn new(part: SessionPart, readiness: Readiness) -> Self {
         Self { part, readiness, is_idle: Arc::new(AtomicBool::new(true)) }
     }
 
-    pub fn part(&self) -> &Part {
+    pub fn part(&self) -> &SessionPart {
         &self.part
     }
 
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_worker_is_ready_once_nothing_stands_in_the_way() {
         let readiness = Readiness::starting();
-        let lane = PartState::new(Part::Lane(ProviderName::parse("p").unwrap()), readiness.clone());
+        let lane = PartState::new(SessionPart::Lane(ProviderName::parse("p").unwrap()), readiness.clone());
         let not_ready = |reason: &str| ReadyState::Connecting { reason: reason.to_owned() };
         readiness.hindered(Obstacle::Unproven, "nothing confirmed");
         assert_eq!(readiness.state(), not_ready("starting"));

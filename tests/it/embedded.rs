@@ -2,9 +2,11 @@
 
 mod crash;
 mod demo;
+mod file;
 mod intake;
 mod orders;
 mod resume;
+mod soak;
 mod sweep;
 mod waiting;
 mod worker;

@@ -10,7 +10,7 @@ use roomsweep::model::verdict::VerdictLabel;
 use roomsweep::ports::ledger::Ledger;
 
 use super::checker::{self, Arrival, Case, Losses, Told};
-use super::plan::{Answer, Event, Kind, Phase};
+use super::plan::{self, Answer, Kind, Phase};
 use super::world::{Seen, World};
 
 /// Beyond what slots, breaker, hand-over and backoff have to wait.
@@ -30,16 +30,7 @@ pub fn latest(world: &World) -> Duration {
     // A job's own time is told by whoever has it.
     let start = |start| start + plan.behind();
     let wanted = plan.jobs.iter().map(|job| job.put.max(job.not_before.map_or(Duration::ZERO, start))).max();
-    let full = plan.events.iter().map(|(at, event)| match event {
-        Event::ResultsFull(pause) => *at + *pause,
-        Event::Cut(_)
-        | Event::BrokerAway(_)
-        | Event::LeadLost(_)
-        | Event::Kill(..)
-        | Event::Stop(..)
-        | Event::ClockSet(..) => *at,
-    });
-    let calm = full.max().unwrap_or_default().max(plan.faults_end).max(wanted.unwrap_or_default());
+    let calm = plan::calm(&plan.events, plan.faults_end).max(wanted.unwrap_or_default());
     let state = world.state();
     let work = |index: usize| {
         let cloud = &plan.clouds[index];
@@ -165,7 +156,7 @@ fn outcome(world: &World, result: &DismissResult) -> Vec<String> {
         (Kind::ForeignApp, outcome) => outcome == Outcome::Rejected && result.attempts == 0,
         (Kind::Ordinary, Outcome::Dismissed) => last == Some(VerdictLabel::Dismissed),
         (Kind::Ordinary, Outcome::AlreadyGone) => last == Some(VerdictLabel::AlreadyGone),
-        (Kind::Ordinary, Outcome::Rejected) if job.last.is_refusal() => refusals(result) >= 3,
+        (Kind::Ordinary, Outcome::Rejected) if job.last.is_refusal() => refusals(world, &job.room) >= 3,
         (Kind::Ordinary, Outcome::Rejected) => job.last == Answer::Rejected && last == Some(VerdictLabel::Rejected),
         (Kind::Ordinary, Outcome::Exhausted) => {
             transient + result.attempts_omitted >= world.plan.max_attempts && last == Some(VerdictLabel::Transient)
@@ -175,9 +166,10 @@ fn outcome(world: &World, result: &DismissResult) -> Vec<String> {
     if right { Vec::new() } else { vec![format!("{} ends wrongly: {result:?}", result.job_id)] }
 }
 
-fn refusals(result: &DismissResult) -> usize {
-    let is_refusal = |label| matches!(label, VerdictLabel::Unauthorized | VerdictLabel::Misconfigured);
-    result.attempt_log.iter().filter(|record| is_refusal(record.verdict)).count()
+/// How often a cloud refused a room: a worker that was cut off may know of refusals that no log has.
+fn refusals(world: &World, room: &str) -> usize {
+    let is_refused = |seen: &&Seen| seen.room == room && seen.answer.is_some_and(Answer::is_refusal);
+    world.state().arrivals.iter().filter(is_refused).count()
 }
 
 /// Of a cloud that refuses everybody no worker asks more than it must: what was on the wire at the first refusal, some to

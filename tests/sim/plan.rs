@@ -202,17 +202,19 @@ impl Plan {
         let count = rng.usize(30..=most);
         let mut jobs: Vec<JobPlan> = (0..count).map(|n| job(rng, n, clouds.len(), faults_end)).collect();
         let outcasts = &mut Rng::with_seed(seed ^ 0x0ca5);
+        let events = events(rng, outcasts, workers, clouds.len(), faults_end, clock_sets);
+        let calm = calm(&events, faults_end);
         for index in 0..clouds.len() {
             if chance(outcasts, 0.4) {
                 let from = jobs.len();
                 outcast(outcasts, &mut jobs, index);
-                jobs.extend((0..WITNESSES).map(|n| witness(from + n, index, faults_end + WITNESS_PAUSE * n as u32)));
+                jobs.extend((0..WITNESSES).map(|n| witness(from + n, index, calm + WITNESS_PAUSE * n as u32)));
             }
         }
         Self {
             workers,
             jobs,
-            events: events(rng, outcasts, workers, clouds.len(), faults_end, clock_sets),
+            events,
             cancels: cancels(acts, faults_end),
             pauses: pauses(acts, clouds.len(), faults_end),
             ledger: pick(acts, &[1, 50, 1_000]) * MS,
@@ -280,8 +282,22 @@ fn clock_sets(rng: &mut Rng, workers: usize, faults_end: Duration) -> Vec<(Durat
 }
 
 /// Good jobs that come late, so that there is somebody to disprove what bad ones are refused.
-const WITNESSES: usize = 8;
-const WITNESS_PAUSE: Duration = Duration::from_secs(15);
+const WITNESSES: usize = 12;
+const WITNESS_PAUSE: Duration = Duration::from_secs(30);
+
+/// When nothing goes wrong any more, and results are taken.
+pub fn calm(events: &[(Duration, Event)], faults_end: Duration) -> Duration {
+    let ends = events.iter().map(|(at, event)| match event {
+        Event::ResultsFull(pause) => *at + *pause,
+        Event::Cut(_)
+        | Event::BrokerAway(_)
+        | Event::LeadLost(_)
+        | Event::Kill(..)
+        | Event::Stop(..)
+        | Event::ClockSet(..) => *at,
+    });
+    ends.fold(faults_end, Duration::max)
+}
 
 /// One or two jobs are refused for ever, with words that are meant for all.
 fn outcast(rng: &mut Rng, jobs: &mut [JobPlan], cloud: usize) {
@@ -295,7 +311,8 @@ fn outcast(rng: &mut Rng, jobs: &mut [JobPlan], cloud: usize) {
 fn witness(n: usize, cloud: usize, put: Duration) -> JobPlan {
     JobPlan {
         id: format!("j{n}"),
-        room: format!("r{n}"),
+        // Of a batch that nobody cancels.
+        room: format!("witness-{n}"),
         put,
         into: Into::Intake,
         kind: Kind::Ordinary,

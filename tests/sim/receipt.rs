@@ -116,11 +116,15 @@ impl SimReceipt {
     }
 }
 
+/// A refusal of one job is tried again after so long, at most.
+const MOST_AFTER_REFUSAL: Duration = Duration::from_secs(30);
+
 /// No job is left alone for longer, whatever clocks show: what its last attempt asks for, or until a copy of it has ended.
 fn longest_wait(progress: &Progress) -> Duration {
     let decided = match progress.last().map(|record| record.verdict) {
         Some(VerdictLabel::Transient) => backoff::interval(&RetryPolicy::default(), progress.transient),
         Some(VerdictLabel::Throttled) => MOST_RETRY_AFTER,
+        Some(VerdictLabel::Unauthorized | VerdictLabel::Misconfigured) => MOST_AFTER_REFUSAL,
         Some(_) | None => Duration::ZERO,
     };
     decided.max(SECOND)

@@ -199,7 +199,7 @@ async fn a_probe_is_looked_up_too() {
         stage.put(["known".to_owned()]);
         pass(32).await;
         assert_eq!((stage.deduped("answered"), count(&stage.results(), Outcome::Dismissed)), (1, 1));
-        assert!(stage.sent() <= sent + 1, "only the first one is tried again");
+        assert!(stage.sent() <= sent + 2, "only the first one is tried again, now and then");
         assert!(stage.wire.sent.lock().unwrap().iter().all(|(_, room)| room != "r-known"));
     })
     .await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::place::Displaced;
 use crate::ports::broker::BrokerError;
 use crate::ports::ledger::LedgerError;
 
@@ -18,10 +19,16 @@ pub enum Code {
     Other,
 }
 
+/// The file is not at its path any more: opened anew, there may be one that can be written.
+const READONLY_DBMOVED: i32 = 1032;
+
 /// <https://www.sqlite.org/rescode.html>: the low byte is the kind, the rest details.
 pub fn code(error: &sqlx::Error) -> Code {
     let sqlx::Error::Database(error) = error else { return Code::Other };
     let number: Option<i32> = error.code().and_then(|code| code.parse().ok());
+    if number == Some(READONLY_DBMOVED) {
+        return Code::Other;
+    }
     match number.map(|number| number & 0xff) {
         Some(13) => Code::Full,
         Some(8 | 14) => Code::NotWritable,
@@ -30,6 +37,12 @@ pub fn code(error: &sqlx::Error) -> Code {
         Some(18..=20) => Code::Unfit,
         Some(_) | None => Code::Other,
     }
+}
+
+/// Whether the file was not what SQLite took it for: nothing that is open on it can be relied on.
+pub fn is_upset(error: &sqlx::Error) -> bool {
+    let number = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    matches!(number.map(|number| number & 0xff), Some(10 | 11 | 26))
 }
 
 /// A file that takes no more is no lost connection: nothing is gained by opening it again.
@@ -48,8 +61,8 @@ pub fn ledger(error: &sqlx::Error) -> LedgerError {
     match code(error) {
         Code::Full => LedgerError::Away("the disk of its file is full".into()),
         Code::NotWritable => LedgerError::Away(format!("its file cannot be written: {error}")),
-        Code::Busy | Code::Other => LedgerError::Away(format!("its file: {error}")),
-        Code::NotADatabase | Code::Unfit => LedgerError::Refused(format!("its file: {error}")),
+        Code::Busy | Code::NotADatabase | Code::Other => LedgerError::Away(format!("its file: {error}")),
+        Code::Unfit => LedgerError::Refused(format!("its file: {error}")),
     }
 }
 
@@ -67,6 +80,8 @@ pub enum Broken {
     Silent(Duration),
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
+    #[error(transparent)]
+    Displaced(#[from] Displaced),
     /// What stands in it, or should, is none of our words.
     #[error("{what}: {reason}")]
     Unreadable { what: &'static str, reason: String },
@@ -82,7 +97,7 @@ impl From<Broken> for BrokerError {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Closed => BrokerError::Lost("the queue's file is closed".into()),
-            Broken::Silent(_) => BrokerError::Lost(format!("the queue's file: {broken}")),
+            Broken::Silent(_) | Broken::Displaced(_) => BrokerError::Lost(format!("the queue's file: {broken}")),
             Broken::Sql(error) => broker(&error),
             Broken::Unreadable { what, reason } => unreadable(what, &reason),
         }
@@ -93,7 +108,7 @@ impl From<Broken> for LedgerError {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Closed => LedgerError::Away("its file is closed".into()),
-            Broken::Silent(_) => LedgerError::Away(format!("its file: {broken}")),
+            Broken::Silent(_) | Broken::Displaced(_) => LedgerError::Away(format!("its file: {broken}")),
             Broken::Sql(error) => ledger(&error),
             Broken::Unreadable { what, reason } => LedgerError::Refused(format!("its file: {what}: {reason}")),
         }

@@ -4,12 +4,16 @@
 //! next one finds every job free that was not settled.
 
 mod changes;
+mod connection;
 mod dead;
+mod descriptor;
 mod enqueue;
 mod fault;
 mod fetch;
 mod ledger;
+mod names;
 mod open;
+mod place;
 mod proof;
 mod queue;
 mod receipt;
@@ -19,6 +23,7 @@ mod store;
 mod sweeps;
 #[cfg(test)]
 mod tests;
+mod together;
 mod writer;
 mod writing;
 
@@ -72,6 +77,11 @@ impl SqliteQueue {
         write.end(done).await?;
         self.store.changed();
         Ok(())
+    }
+
+    /// Whether that path leads to the queue's own file, which nobody else may open or write while it is in use.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.store.is_at(path)
     }
 
     /// How the jobs of a tag stand.

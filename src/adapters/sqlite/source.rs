@@ -23,24 +23,28 @@ const POLL: Duration = Duration::from_millis(100);
 /// The longest sleep until a job comes due: wall clocks are set.
 const NAP: Duration = Duration::from_secs(1);
 
-/// Notices what other processes write, and lets them, for as long as the file is open.
+/// Notices what other processes write, and lets them, for as long as the file is open; and that it is not at its path any
+/// more, or cannot be read: then it is given up.
 pub fn watch(store: &Arc<Store>) {
     let store = Arc::downgrade(store);
     tokio::spawn(async move {
         let mut known = None;
         while let Some(store) = store.upgrade() {
-            let Ok(mut connection) = store.read().await else { return };
-            match fetch::version(&mut connection).await {
+            match look(&store).await {
                 Ok(version) if known.replace(version) != Some(version) => store.changed(),
                 Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "watching the queue's file"),
+                Err(error) => return store.end(error),
             }
-            drop(connection);
             store.tidy().await;
             drop(store);
             tokio::time::sleep(POLL).await;
         }
     });
+}
+
+async fn look(store: &Store) -> Result<i64, BrokerError> {
+    store.check()?;
+    fetch::version(&mut *store.read().await?).await
 }
 
 /// The jobs of one provider.
@@ -64,6 +68,7 @@ impl SqliteSource {
         let feeder = tokio::spawn(async move {
             let (shelf, provider) = feeding;
             let Err(error) = feed(&store, &shelf, &provider).await;
+            store.end(error.clone());
             shelf.end(error);
         });
         Self { shelf, provider, desk, feeder: feeder.abort_handle() }
@@ -80,6 +85,7 @@ struct Shelf {
 }
 
 type Row = BTreeMap<i64, (Instant, Taken)>;
+type Entry = (i64, (Instant, Taken));
 
 #[derive(Default)]
 struct Rows {
@@ -193,7 +199,7 @@ impl SqliteSource {
     }
 
     /// The job of a row that `pop` takes out.
-    fn deliver(&self, row: usize, pop: fn(&mut Row) -> Option<(i64, (Instant, Taken))>) -> Option<Delivery> {
+    fn deliver(&self, row: usize, pop: fn(&mut Row) -> Option<Entry>) -> Option<Delivery> {
         let mut rows = self.shelf.rows();
         let (_, (since, mut taken)) = pop(&mut rows.jobs[row])?;
         // What was at hand for a while has waited for so long.

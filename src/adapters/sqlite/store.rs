@@ -1,14 +1,17 @@
 //! The open file, as all parts of the queue share it.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::ops::DerefMut;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
+use super::connection::FileConnection;
 use super::fault::Broken;
 use super::open::Opened;
+use super::place::{Displaced, Place};
 use super::writing::Writing;
 use crate::ports::broker::BrokerError;
 use crate::ports::clock::Clock;
@@ -16,8 +19,8 @@ use crate::ports::clock::Clock;
 pub struct Store {
     pub clock: Clock,
     write: AsyncMutex<Writing>,
-    read: AsyncMutex<Option<SqliteConnection>>,
-    lock: Mutex<Option<File>>,
+    read: AsyncMutex<Option<FileConnection>>,
+    place: Arc<Place>,
     hand: Mutex<HashSet<i64>>,
     /// Counts what may have made a job available.
     changes: watch::Sender<u64>,
@@ -26,12 +29,12 @@ pub struct Store {
 
 impl Store {
     pub fn new(opened: Opened, clock: Clock) -> Self {
-        let Opened { write, read, lock } = opened;
+        let Opened { write, read, place } = opened;
         Self {
             clock,
-            write: AsyncMutex::new(Writing::new(write)),
+            write: AsyncMutex::new(Writing::new(write, place.clone())),
             read: AsyncMutex::new(Some(read)),
-            lock: Mutex::new(lock),
+            place,
             hand: Mutex::default(),
             changes: watch::channel(0).0,
             ended: watch::channel(None).0,
@@ -55,7 +58,12 @@ impl Store {
     /// Waits for its turn to read. Jobs are taken into hand only under it: so none is taken twice.
     pub async fn read(&self) -> Result<Reading<'_>, BrokerError> {
         let guard = self.read.lock().await;
-        AsyncMutexGuard::try_map(guard, Option::as_mut).map_err(|_| closed())
+        AsyncMutexGuard::try_map(guard, |read| read.as_mut().map(DerefMut::deref_mut)).map_err(|_| closed())
+    }
+
+    /// Whether the file is where it was.
+    pub fn check(&self) -> Result<(), Broken> {
+        Ok(self.place.check()?)
     }
 
     /// Takes a job into hand; None if it is there already.
@@ -86,10 +94,47 @@ impl Store {
         end.unwrap_or_else(closed)
     }
 
-    /// Ends whatever goes on, and lets others send.
-    pub async fn close(&self) {
-        self.ended.send_if_modified(|end| end.replace(closed()).is_none());
-        let written = self.write.lock().await.close().await;
+    /// Whether that path leads into what is open here.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.place.is_at(path)
+    }
+
+    /// Gives the file up, for all of this process; the first reason stands.
+    pub fn end(&self, reason: BrokerError) {
+        if self.tell_end(reason) {
+            self.place.give_up();
+        }
+    }
+
+    /// Whether it was the first reason.
+    fn tell_end(&self, reason: BrokerError) -> bool {
+        self.ended.send_if_modified(|end| {
+            let is_first = end.is_none();
+            end.get_or_insert(reason);
+            is_first
+        })
+    }
+
+    /// Ends whatever goes on, and lets others send. Goes on to the end, although it be given up half-way: a statement that
+    /// hangs must not outlive the session unnoticed.
+    pub async fn close(self: &Arc<Self>) {
+        self.tell_end(closed());
+        let store = self.clone();
+        let closing = tokio::spawn(async move { store.shut().await });
+        if let Err(error) = closing.await {
+            tracing::debug!(%error, "closing the queue's file");
+        }
+    }
+
+    async fn shut(&self) {
+        let mut write = self.write.lock().await;
+        match self.place.check() {
+            Ok(()) => {}
+            // It is where it was: whoever opens it next finds them.
+            Err(Displaced::GivenUp { .. } | Displaced::Parted { .. } | Displaced::Overwritten { .. }) => {}
+            Err(displaced @ (Displaced::Gone { .. } | Displaced::Replaced { .. })) => self.tell_left(&displaced).await,
+        }
+        let written = write.close().await;
         let read = match self.read.lock().await.take() {
             Some(connection) => connection.close().await,
             None => Ok(()),
@@ -97,7 +142,19 @@ impl Store {
         for error in [read, written].into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "closing the queue's file");
         }
-        locked(&self.lock).take();
+    }
+
+    /// Says what is lost from sight with a file that is not at its path any more.
+    async fn tell_left(&self, displaced: &Displaced) {
+        let Ok(mut connection) = self.read().await else { return };
+        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM job").fetch_one(&mut *connection).await;
+        match count {
+            Ok(0) => tracing::warn!("the queue's file is given up, with no job left in it: {displaced}"),
+            Ok(jobs) => {
+                tracing::error!(jobs, "the queue's file is given up, with {jobs} unsettled jobs in it: {displaced}")
+            }
+            Err(error) => tracing::error!(%error, "the queue's file is given up, and cannot be read: {displaced}"),
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! What the file keeps to beside the contract of every queue.
 
 mod clocks;
+mod displaced;
 mod faults;
 mod first;
+mod locks;
 mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -45,13 +49,19 @@ impl Folder {
         let next = async {
             loop {
                 match open(&self.path(), Part::Sender).await {
-                    Err(OpenError::Busy { .. }) => tokio::task::yield_now().await,
+                    Err(OpenError::Busy { .. } | OpenError::NotClosed { .. }) => tokio::task::yield_now().await,
                     other => return other.expect("the file"),
                 }
             }
         };
         timeout(SOON, next).await.expect("the right to send")
     }
+}
+
+/// As another program would connect.
+pub async fn connect(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Wal);
+    options.connect().await.expect("a database")
 }
 
 async fn open(path: &Path, part: Part) -> Result<SqliteQueue, OpenError> {
@@ -131,7 +141,7 @@ async fn one_sends_at_a_time_and_others_put_jobs_in_beside() {
     let folder = Folder::new();
     let sender = folder.open(Part::Sender).await;
     let refused = open(&folder.path(), Part::Sender).await.err().expect("refused");
-    assert!(matches!(&refused, OpenError::Busy { .. }), "{refused}");
+    assert!(matches!(&refused, OpenError::NotClosed { .. }), "{refused}");
     assert!(refused.to_string().contains(folder.path().to_str().unwrap()), "{refused}");
 
     let beside = folder.open(Part::Beside).await;

@@ -33,6 +33,9 @@ pub fn start(store: Arc<Store>) -> Desk {
         let mut group = Vec::with_capacity(GROUP);
         while requests.recv_many(&mut group, GROUP).await > 0 {
             let done = commit(&store, &group).await;
+            if let Err(error @ (BrokerError::Lost(_) | BrokerError::Unconfirmed(_))) = &done {
+                store.end(error.clone());
+            }
             for request in group.drain(..) {
                 answer(request, done.clone());
             }

@@ -129,7 +129,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
     let opened = match opening {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
-            Remedy::Operator => {
+            Remedy::Operator | Remedy::File => {
                 tell!("roomsweep: {error}");
                 return Ok(ExitCode::from(USAGE));
             }

@@ -121,7 +121,7 @@ async fn work(
     let opened = match opener.open().await {
         Ok(opened) => opened,
         Err(error) => match error.remedy() {
-            Remedy::Operator => {
+            Remedy::Operator | Remedy::File => {
                 tell!("roomsweep: {error}; nothing was published");
                 return Ok(ExitCode::from(USAGE));
             }
@@ -182,7 +182,7 @@ async fn publish(entrance: &Entrance, jobs: &[DismissJob], args: &Args, tally: &
             }
         }
         let confirmed = tally.confirmed.get();
-        if live && confirmed % 256 == 0 {
+        if live && confirmed.is_multiple_of(256) {
             out::redraw(format_args!("\r{confirmed} of {} confirmed", jobs.len()));
         }
     };

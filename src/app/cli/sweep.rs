@@ -115,6 +115,11 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
+    if let Some(results) = args.results.as_deref().filter(|results| queue.is_at(results)) {
+        eprintln!("roomsweep: --results: {} is the queue's own file; nothing was sent", results.display());
+        queue.close().await;
+        return Ok(ExitCode::from(USAGE));
+    }
     let ended = match begin(&args, plan, &config, &queue, &common).await {
         Ok(Begun::Sweep(sweep)) => match SweepBooks::open(path, &config).await {
             Ok(books) => {

@@ -47,6 +47,9 @@ pub enum Remedy {
     /// Something on this machine: another process has to end, or to make room. A worker that has worked before waits
     /// for it; one that starts says so and ends, for somebody is looking.
     ThisMachine,
+    /// Another file, or this one mended. A worker that starts says so and ends, as for a configuration that is no good; one
+    /// that has worked before waits for it.
+    File,
     /// Another configuration.
     Operator,
 }
@@ -63,12 +66,15 @@ impl OpenError {
 
 fn sqlite_remedy(error: &sqlite::OpenError) -> Remedy {
     match error {
+        sqlite::OpenError::NotClosed { .. } | sqlite::OpenError::Displaced(_) => Remedy::Time,
         sqlite::OpenError::Busy { .. } | sqlite::OpenError::Full { .. } | sqlite::OpenError::Other { .. } => {
             Remedy::ThisMachine
         }
         sqlite::OpenError::Newer { .. }
         | sqlite::OpenError::NotWritable { .. }
-        | sqlite::OpenError::NotADatabase { .. } => Remedy::Operator,
+        | sqlite::OpenError::NotADatabase { .. }
+        | sqlite::OpenError::OtherName { .. }
+        | sqlite::OpenError::ManyNames { .. } => Remedy::File,
     }
 }
 

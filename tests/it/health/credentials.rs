@@ -14,8 +14,8 @@ use crate::support::sandbox::Sandbox;
 
 /// A little less than the least time between two probes.
 const PROBE: SignedDuration = SignedDuration::from_secs(29);
-/// What a worker needs to take in an answer that has come.
-const MOMENT: SignedDuration = SignedDuration::from_millis(250);
+/// What a worker needs to take in an answer that has come, and another job's: that one is sent a second later.
+const PROOF: SignedDuration = SignedDuration::from_millis(1_250);
 const LATENCY: [&str; 2] = ["--latency", "200ms"];
 
 fn by_token(endpoint: &str) -> String {
@@ -39,7 +39,7 @@ fn refused(results: &Results, provider: &str) -> Vec<(Timestamp, Timestamp)> {
 /// Nothing went out once the first refusal was known, but probes, each half a minute after what was refused before.
 #[track_caller]
 fn assert_probed_slowly(refused: &[(Timestamp, Timestamp)], what: &str) -> usize {
-    let first = refused.iter().map(|span| span.1).min().expect("refusals") + MOMENT;
+    let first = refused.iter().map(|span| span.1).min().expect("refusals") + PROOF;
     let (wire, probes): (Vec<_>, Vec<_>) = refused.iter().copied().partition(|span| span.0 <= first);
     println!("{what}: {} on the wire at the first refusal, then probes: {probes:?}", wire.len());
     let mut last = wire.iter().map(|span| span.1).max().expect("the first");

@@ -43,10 +43,7 @@ async fn an_alarm_is_said_and_holds_up_no_command() {
     });
     assert!(reason.await.body.contains(TAKES_NOTHING));
     let rooms = (0..2_000).map(|n| format!("room-{n}\n")).collect::<String>();
-    let start = |arguments: &[&str]| {
-        let command = Process::start(arguments, &configuration, &[]);
-        command
-    };
+    let start = |arguments: &[&str]| Process::start(arguments, &configuration, &[]);
     let one = ["enqueue", "--provider", "volcengine", "--app", "app", "--room", "r"];
     let (code, said) = ended(start(&one)).await;
     assert!(code == Some(1) && said.contains(TAKES_NOTHING) && said.contains("1 not confirmed"), "{code:?} {said}");

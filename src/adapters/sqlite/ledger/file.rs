@@ -1,15 +1,18 @@
 //! The ledger's three connections: one writes, one reads what is found at once, one searches.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard};
 
-use crate::adapters::sqlite::fault::Broken;
-use crate::adapters::sqlite::open::Opened;
+use crate::adapters::sqlite::connection::FileConnection;
+use crate::adapters::sqlite::fault::{Broken, is_upset};
+use crate::adapters::sqlite::open::{self, OpenError, Part};
+use crate::adapters::sqlite::place::{Displaced, Place};
 use crate::adapters::sqlite::writing::Writing;
 
 /// How long a search may take, waiting for others included.
@@ -19,16 +22,33 @@ const STEPS: i32 = 10_000;
 
 pub struct LedgerFile {
     write: Arc<Mutex<Writing>>,
-    read: Mutex<Option<SqliteConnection>>,
-    search: Mutex<Option<SqliteConnection>>,
+    read: Mutex<Option<FileConnection>>,
+    search: Mutex<Option<FileConnection>>,
+    place: Arc<Place>,
 }
 
 impl LedgerFile {
-    pub fn new(opened: Opened, search: SqliteConnection) -> Self {
-        Self {
-            write: Arc::new(Mutex::new(Writing::new(opened.write))),
+    /// Opens the file, or makes it.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let opened = open::open(path, Part::Beside).await?;
+        let search = open::another(path, &opened).await?;
+        Ok(Self {
+            write: Arc::new(Mutex::new(Writing::new(opened.write, opened.place.clone()))),
             read: Mutex::new(Some(opened.read)),
             search: Mutex::new(Some(search)),
+            place: opened.place,
+        })
+    }
+
+    /// Whether the file is where it was.
+    pub fn check(&self) -> Result<(), Displaced> {
+        self.place.check()
+    }
+
+    /// Gives the file up where a reader met with something that was not to be.
+    pub fn heed(&self, broken: &Broken) {
+        if matches!(broken, Broken::Sql(error) if is_upset(error)) {
+            self.place.give_up();
         }
     }
 
@@ -39,13 +59,12 @@ impl LedgerFile {
 
     /// Waits for its turn to read.
     pub async fn read(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, Broken> {
-        MutexGuard::try_map(self.read.lock().await, Option::as_mut).map_err(|_| Broken::Closed)
+        opened(self.read.lock().await)
     }
 
     /// Waits for its turn to search.
     pub async fn search(&self) -> Result<Search<'_>, Broken> {
-        let guard = self.search.lock().await;
-        let mut connection = MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Broken::Closed)?;
+        let mut connection = opened(self.search.lock().await)?;
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();
         let mut handle = connection.lock_handle().await?;
@@ -63,7 +82,11 @@ impl LedgerFile {
     }
 }
 
-async fn close(connection: &Mutex<Option<SqliteConnection>>) -> Result<(), sqlx::Error> {
+fn opened(guard: MutexGuard<'_, Option<FileConnection>>) -> Result<MappedMutexGuard<'_, SqliteConnection>, Broken> {
+    MutexGuard::try_map(guard, |connection| connection.as_mut().map(DerefMut::deref_mut)).map_err(|_| Broken::Closed)
+}
+
+async fn close(connection: &Mutex<Option<FileConnection>>) -> Result<(), sqlx::Error> {
     match connection.lock().await.take() {
         Some(connection) => connection.close().await,
         None => Ok(()),

@@ -1,6 +1,7 @@
 //! What the file keeps to beside the contract of every ledger.
 
 mod carry;
+mod displaced;
 mod plans;
 mod queue;
 mod search;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::adapters::sqlite::fault;
-use crate::adapters::sqlite::open::connect;
+use crate::adapters::sqlite::tests::connect;
 use crate::model::result::Outcome;
 
 struct Folder(TempDir);
@@ -65,7 +66,7 @@ async fn what_only_the_operator_can_mend_is_told_apart() {
     std::fs::remove_file(folder.path()).unwrap();
     folder.open().await.close().await;
     let later = "UPDATE _sqlx_migrations SET version = 7 WHERE version = 3";
-    sqlx::query(later).execute(&mut connect(&folder.path()).await.unwrap()).await.unwrap();
+    sqlx::query(later).execute(&mut connect(&folder.path()).await).await.unwrap();
     assert!(matches!(SqliteLedger::open(&folder.path()).await, Err(OpenError::Newer { found: 7, known: 3 })));
 }
 
@@ -73,9 +74,9 @@ async fn what_only_the_operator_can_mend_is_told_apart() {
 async fn a_file_that_is_busy_or_full_passes_and_what_no_table_takes_is_refused() {
     let folder = Folder::new();
     let ledger = folder.open().await;
-    let mut other = connect(&folder.path()).await.unwrap();
+    let mut other = connect(&folder.path()).await;
     sqlx::query("PRAGMA busy_timeout = 0").execute(&mut other).await.unwrap();
-    let mut turn = ledger.file.write().await;
+    let mut turn = ledger.file().await.unwrap().write().await;
     turn.begin().await.unwrap();
     let busy = sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap_err();
     assert!(matches!(fault::ledger(&busy), LedgerError::Away(_)), "{busy}");
@@ -85,7 +86,7 @@ async fn a_file_that_is_busy_or_full_passes_and_what_no_table_takes_is_refused()
     let unfit = sqlx::query(unfit).execute(&mut other).await.unwrap_err();
     assert!(matches!(fault::ledger(&unfit), LedgerError::Refused(_)), "{unfit}");
 
-    let mut turn = ledger.file.write().await;
+    let mut turn = ledger.file().await.unwrap().write().await;
     let writing = turn.begin().await.unwrap();
     sqlx::query("PRAGMA max_page_count = 1").fetch_all(writing).await.unwrap();
     turn.undo().await;
@@ -100,7 +101,7 @@ async fn a_file_that_is_busy_or_full_passes_and_what_no_table_takes_is_refused()
 async fn a_change_that_is_given_up_half_way_keeps_nobody_from_writing() {
     let folder = Folder::new();
     let (ledger, other) = (folder.open().await, folder.open().await);
-    let mut turn = ledger.file.write().await;
+    let mut turn = ledger.file().await.unwrap().write().await;
     turn.begin().await.unwrap();
     drop(turn);
     other.record(&[result("a", 1, Outcome::Dismissed, 5)]).await.unwrap();

@@ -64,7 +64,7 @@ async fn a_restart_does_not_make_a_wait_longer_nor_shorter() {
 }
 
 async fn available_at(folder: &Folder) -> i64 {
-    let mut file = crate::adapters::sqlite::open::connect(&folder.path()).await.unwrap();
+    let mut file = connect(&folder.path()).await;
     sqlx::query_scalar("SELECT available_at FROM job").fetch_one(&mut file).await.unwrap()
 }
 

@@ -1,21 +1,20 @@
 //! Jobs whose time is far off.
 
 use super::*;
-use crate::adapters::sqlite::open::connect;
 
 /// The longest that a job is left alone, as on the wait ladder of a broker.
 const RUNG: SignedDuration = SignedDuration::from_secs(1024);
 
 /// When the only job of the file is handed out next, and with which rank.
 async fn next(folder: &Folder) -> (Timestamp, i64) {
-    let mut file = connect(&folder.path()).await.unwrap();
+    let mut file = connect(&folder.path()).await;
     let row = sqlx::query_as::<_, (i64, i64)>("SELECT available_at, rank FROM job").fetch_one(&mut file).await.unwrap();
     (Timestamp::from_millisecond(row.0).unwrap(), row.1)
 }
 
 /// As if all that time had passed.
 async fn hand_out(folder: &Folder) {
-    let mut file = connect(&folder.path()).await.unwrap();
+    let mut file = connect(&folder.path()).await;
     sqlx::query("UPDATE job SET available_at = 1").execute(&mut file).await.unwrap();
 }
 

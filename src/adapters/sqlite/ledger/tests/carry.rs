@@ -13,7 +13,7 @@ const KEPT: &str = "INSERT INTO result (job_id, run, batch_id, provider, outcome
 /// A file as the first schema had it, with these results.
 async fn old_file(path: &Path, results: &[String]) {
     std::fs::File::create(path).unwrap();
-    let mut connection = connect(path).await.unwrap();
+    let mut connection = connect(path).await;
     let first: Vec<_> = Schema::steps().into_iter().filter(|step| step.version == 1).collect();
     let migrator = Migrator { migrations: Cow::Owned(first), ..Migrator::DEFAULT };
     migrator.run_direct(&mut connection).await.unwrap();
@@ -56,7 +56,7 @@ async fn they_are_brought_over_once_and_one_that_cannot_be_read_hinders_nobody()
     assert_eq!(history(&ledger).await, std::slice::from_ref(&good));
     ledger.forget(Horizon { results: at(6), cancels: at(6) }, 100).await.unwrap();
     ledger.close().await;
-    let mut connection = connect(&folder.path()).await.unwrap();
+    let mut connection = connect(&folder.path()).await;
     sqlx::query(KEPT).bind("late").bind(json(&good)).execute(&mut connection).await.unwrap();
     assert_eq!(history(&folder.open().await).await, []);
 }

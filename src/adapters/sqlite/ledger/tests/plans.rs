@@ -8,7 +8,8 @@ use crate::model::ledger::Cursor;
 /// The steps that SQLite would take.
 async fn plan(ledger: &SqliteLedger, filter: &HistoryFilter, after: Option<&Cursor>) -> String {
     let sql = format!("EXPLAIN QUERY PLAN {}", question(filter, after, 50).sql());
-    let mut connection = ledger.file.read().await.unwrap();
+    let file = ledger.file().await.unwrap();
+    let mut connection = file.read().await.unwrap();
     let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(&sql).fetch_all(&mut *connection).await.unwrap();
     steps.into_iter().map(|(.., step)| step).collect::<Vec<_>>().join("\n")
 }
@@ -72,7 +73,8 @@ async fn pages_follow_their_index_and_sort_only_what_was_settled_at_the_same_mom
 async fn retention_finds_what_is_old_and_which_batches_are_empty_by_index() {
     let folder = Folder::new();
     let ledger = folder.open().await;
-    let mut connection = ledger.file.read().await.unwrap();
+    let file = ledger.file().await.unwrap();
+    let mut connection = file.read().await.unwrap();
     for (statement, index) in forget::STATEMENTS {
         let sql = format!("EXPLAIN QUERY PLAN {statement}");
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(&sql).fetch_all(&mut *connection).await.unwrap();

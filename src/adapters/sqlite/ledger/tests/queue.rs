@@ -33,7 +33,7 @@ fn before(second: i64) -> Horizon {
 }
 
 async fn kept(folder: &Folder) -> i64 {
-    let mut connection = connect(&folder.path()).await.unwrap();
+    let mut connection = connect(&folder.path()).await;
     sqlx::query_scalar("SELECT count(*) FROM result").fetch_one(&mut connection).await.unwrap()
 }
 
@@ -57,13 +57,16 @@ async fn a_job_is_settled_in_queue_and_ledger_or_in_neither() {
     let folder = Folder::new();
     let (queue, ledger) = (queue(&folder).await, folder.open().await);
     queue.enqueue(&[job("one")], None).await.unwrap();
-    let mut connection = connect(&folder.path()).await.unwrap();
+    let mut connection = connect(&folder.path()).await;
     let broken = "CREATE TRIGGER broken BEFORE INSERT ON entry BEGIN SELECT raise(ABORT, 'no'); END";
     sqlx::query(broken).execute(&mut connection).await.unwrap();
     let done = settle_all_once(&queue).await;
     assert!(matches!(done, Err(Unended::Failed(BrokerError::Lost(_)))), "{done:?}");
     assert_eq!(kept(&folder).await, 0);
     sqlx::query("DROP TRIGGER broken").execute(&mut connection).await.unwrap();
+    // What went wrong ended the session.
+    tokio::join!(queue.close(), ledger.close());
+    let (queue, ledger) = (self::queue(&folder).await, folder.open().await);
     settle_all_once(&queue).await.unwrap();
     assert_eq!((history(&ledger).await.len(), kept(&folder).await), (1, 1));
 }
@@ -100,7 +103,7 @@ async fn a_row_that_cannot_be_read_keeps_no_job_from_being_settled() {
     let folder = Folder::new();
     let (queue, ledger) = (queue(&folder).await, folder.open().await);
     ledger.record(&[result("one", 1, Outcome::Rejected, 3), result("one", 2, Outcome::Rejected, 4)]).await.unwrap();
-    let mut connection = connect(&folder.path()).await.unwrap();
+    let mut connection = connect(&folder.path()).await;
     sqlx::query("UPDATE entry SET result = '{' WHERE run = 1").execute(&mut connection).await.unwrap();
     queue.enqueue(&[job("one"), job("two")], None).await.unwrap();
     let done = settle_all(&queue, |id| result(id, 2, Outcome::Dismissed, 5)).await;

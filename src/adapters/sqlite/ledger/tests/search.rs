@@ -15,8 +15,9 @@ const SOON: Duration = Duration::from_secs(10);
 async fn a_search_that_is_given_up_ends_and_the_next_one_is_answered() {
     let folder = Folder::new();
     let ledger = folder.open().await;
+    let file = ledger.file().await.unwrap();
     let endless = async {
-        let mut search = ledger.file.search().await.unwrap();
+        let mut search = file.search().await.unwrap();
         sqlx::query_scalar::<_, i64>(ENDLESS).fetch_one(&mut *search).await
     };
     assert!(timeout(Duration::from_millis(100), endless).await.is_err());
@@ -28,7 +29,8 @@ async fn a_search_that_is_given_up_ends_and_the_next_one_is_answered() {
 async fn nobody_but_other_searches_waits_for_a_search() {
     let folder = Folder::new();
     let ledger = folder.open().await;
-    let search = ledger.file.search().await.unwrap();
+    let file = ledger.file().await.unwrap();
+    let search = file.search().await.unwrap();
     let others = async {
         ledger.controls().await.unwrap();
         ledger.batches(10).await.unwrap();
