@@ -116,7 +116,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
         }
     };
     if let Some(results) = args.results.as_deref().filter(|results| queue.is_at(results)) {
-        eprintln!("roomsweep: --results: {} is the queue's own file; nothing was sent", results.display());
+        tell!("roomsweep: --results: {} is the queue's own file; nothing was sent", results.display());
         queue.close().await;
         return Ok(ExitCode::from(USAGE));
     }
