@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone)]
 pub struct Told {
     pub job_id: String,
+    pub provider: String,
     pub run: u32,
     pub outcome: String,
     /// Requests that it speaks of, and how many of them count towards the bound.
     pub attempts: u32,
     pub transient: u32,
+    /// Refusals of credentials or configuration in its log.
+    pub refused: u32,
     /// Attempts in its log, and how many are left out of it.
     pub logged: u32,
     pub omitted: u32,
@@ -47,6 +50,8 @@ pub struct Case<'a> {
     /// `retry.max_attempts`.
     pub max_attempts: u32,
     pub losses: Losses,
+    /// What the workers logged, as text.
+    pub logs: &'a [String],
 }
 
 /// Panics with the first violations of each rule.
@@ -58,7 +63,16 @@ pub fn check(case: &Case<'_>) {
 
 /// Everything that is wrong, in words.
 pub fn violations(case: &Case<'_>) -> Vec<String> {
-    [missing(case), repeated(case), disagreeing(case), over_quota(case), attempts(case), request_ids(case)].concat()
+    [
+        missing(case),
+        repeated(case),
+        disagreeing(case),
+        over_quota(case),
+        attempts(case),
+        request_ids(case),
+        suspended(case),
+    ]
+    .concat()
 }
 
 fn missing(case: &Case<'_>) -> Vec<String> {
@@ -150,6 +164,22 @@ fn request_ids(case: &Case<'_>) -> Vec<String> {
     faults
 }
 
+/// No provider is suspended for the refusal of one job while it takes others. Where no job was refused, the provider gave
+/// no token.
+fn suspended(case: &Case<'_>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for line in case.logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(" suspended: ")) {
+        let value = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)).unwrap_or_default();
+        let (provider, reason) = (value("provider="), value("reason="));
+        let refused = case.results.iter().filter(|told| told.provider == provider && told.refused > 0);
+        let jobs: BTreeSet<&str> = refused.map(|told| told.job_id.as_str()).collect();
+        if matches!(reason, "credentials" | "configuration") && jobs.len() == 1 {
+            faults.push(format!("{provider} was suspended for {reason} though it refused only {jobs:?}"));
+        }
+    }
+    faults
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,10 +188,12 @@ mod tests {
         let attempts = ids.len() as u32;
         Told {
             job_id: job_id.into(),
+            provider: "c".into(),
             run: 1,
             outcome: outcome.into(),
             attempts,
             transient: attempts.saturating_sub(1),
+            refused: 0,
             logged: attempts,
             omitted: 0,
             request_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
@@ -175,7 +207,8 @@ mod tests {
     #[track_caller]
     fn finds(results: &[Told], arrivals: &[Arrival], losses: Losses, expected: &[&str]) {
         let submitted = ["a".to_owned(), "b".to_owned()];
-        let case = Case { submitted: &submitted, results, arrivals, quotas: &[("c", 1)], max_attempts: 2, losses };
+        let quotas = &[("c", 1)];
+        let case = Case { submitted: &submitted, results, arrivals, quotas, max_attempts: 2, losses, logs: &[] };
         let found = violations(&case);
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (fault, expected) in found.iter().zip(expected) {
@@ -203,5 +236,25 @@ mod tests {
         let four = [a.clone(), told("b", "exhausted", &["2", "2", "2", "2"])];
         finds(&four, &seen, Losses::None, &["b: 3 failed attempts of 2"]);
         finds(&[a, Told { attempts: 2, ..b }], &seen, Losses::None, &["b: 2 attempts, 1 logged, 0 omitted"]);
+    }
+    #[test]
+    fn a_suspension_for_one_job_is_found() {
+        let results = ["a", "b"].map(|id| Told { refused: 1, ..told(id, "rejected", &[]) });
+        let found = |results: &[Told], reason: &str| {
+            let log = format!("… ERROR x: suspended: its jobs stay queued provider=c reason={reason}");
+            let case = Case {
+                submitted: &[],
+                results,
+                arrivals: &[],
+                quotas: &[],
+                max_attempts: 2,
+                losses: Losses::None,
+                logs: &[log],
+            };
+            suspended(&case).len()
+        };
+        assert_eq!((found(&results[..1], "credentials"), found(&results[..1], "configuration")), (1, 1));
+        assert_eq!((found(&results, "credentials"), found(&[], "credentials")), (0, 0));
+        assert_eq!(found(&results[..1], "results"), 0);
     }
 }

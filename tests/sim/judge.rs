@@ -99,6 +99,7 @@ fn common(world: &World, results: &[&DismissResult]) -> Vec<String> {
         quotas: &quotas,
         max_attempts: plan.max_attempts,
         losses: Losses::Senders { unknown_ids: 0 },
+        logs: &[],
     };
     let excused = |fault: &String| {
         // A doubled job may end in two ways; and an ID that may be forgotten may be known all the same.
@@ -125,10 +126,13 @@ fn told(result: &DismissResult) -> Told {
     let ids = result.attempt_log.iter().filter_map(|record| record.request_id.as_ref());
     Told {
         job_id: result.job_id.as_str().to_owned(),
+        provider: result.provider.as_ref().map_or_else(String::new, ToString::to_string),
         run: result.run,
         outcome: result.outcome.to_string(),
         attempts: result.attempts,
         transient: transient as u32,
+        // [`suspended`] looks at what the clouds did.
+        refused: 0,
         logged: result.attempt_log.len() as u32,
         omitted: result.attempts_omitted,
         request_ids: ids.map(|id| id.as_str().to_owned()).collect(),

@@ -51,6 +51,7 @@ async fn killed(count: usize, kills: usize) {
     for worker in &workers {
         evidence::until_idle(&namespace, worker, Duration::from_secs(60)).await;
     }
+    let logs: Vec<String> = workers.iter().map(|worker| worker.process.log()).collect();
     for worker in workers {
         worker.stop().await;
     }
@@ -61,7 +62,7 @@ async fn killed(count: usize, kills: usize) {
     assert!((last as usize) < seen.len(), "the last of {kills} kills came when all was done: {killed_at:?}");
     assert!(results.values().flatten().all(|result| result.outcome == "dismissed"));
     let losses = Losses::Senders { unknown_ids: kills * IN_FLIGHT };
-    story::check(&jobs, &results, &seen, &[("volcengine", 200)], losses);
+    story::check(&jobs, &results, &seen, &[("volcengine", 200)], losses, &logs);
     assert_empty(&namespace).await;
     let twice = results.values().map(Vec::len).sum::<usize>() - count;
     let requests = seen.len();

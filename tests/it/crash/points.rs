@@ -78,6 +78,7 @@ async fn outlived(point: Point, passage: u32) {
     let heir = Worker::start(&namespace, &table).await;
     let mut results = evidence::results_of(&namespace, &jobs, SOON).await;
     evidence::until_idle(&namespace, &heir, Duration::from_secs(60)).await;
+    let log = heir.process.log();
     heir.stop().await;
     evidence::take_rest(&namespace, &mut results).await;
     for job in &jobs {
@@ -89,7 +90,7 @@ async fn outlived(point: Point, passage: u32) {
     }
     // What the doomed one had been answered, nobody else knows; after that nothing is forgotten.
     let losses = Losses::Senders { unknown_ids: by_the_doomed as usize };
-    story::check(&jobs, &results, &evidence::seen(&sandbox).await, &[("volcengine", 60)], losses);
+    story::check(&jobs, &results, &evidence::seen(&sandbox).await, &[("volcengine", 60)], losses, &[log]);
     assert_buried(&namespace, &jobs, &name).await;
     assert_empty(&namespace).await;
     let repeated = results.values().map(Vec::len).sum::<usize>() - JOBS;

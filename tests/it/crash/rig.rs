@@ -94,13 +94,14 @@ impl Rig {
         for replica in &self.replicas {
             evidence::until_idle(&self.namespace, &replica.worker, Duration::from_secs(60)).await;
         }
+        let logs: Vec<String> = self.replicas.iter().map(|replica| replica.worker.process.log()).collect();
         for replica in self.replicas {
             replica.worker.stop().await;
         }
         evidence::take_rest(&self.namespace, &mut results).await;
         assert!(results.values().flatten().all(|result| result.outcome == "dismissed"));
         let seen = evidence::seen(&self.sandbox).await;
-        story::check(&self.jobs, &results, &seen, &[("volcengine", QPS)], Losses::Senders { unknown_ids });
+        story::check(&self.jobs, &results, &seen, &[("volcengine", QPS)], Losses::Senders { unknown_ids }, &logs);
         assert_empty(&self.namespace).await;
         let twice = results.values().map(Vec::len).sum::<usize>() - self.jobs.len();
         println!("{} jobs, {} requests, {twice} results twice", self.jobs.len(), seen.len());

@@ -68,7 +68,7 @@ impl Desk {
         }
         evidence::assert_one_each(&results, jobs);
         let seen = evidence::seen(&self.sandbox).await;
-        story::check(jobs, &results, &seen, &QUOTA, Losses::Senders { unknown_ids });
+        story::check(jobs, &results, &seen, &QUOTA, Losses::Senders { unknown_ids }, &[]);
         let mut dead: Vec<String> =
             sqlx::query_scalar("SELECT job_id FROM dead").fetch_all(&mut file).await.expect("dead letters");
         let mut rejected: Vec<String> =

@@ -66,7 +66,14 @@ impl Desk {
         let log = worker.process.log();
         worker.stop().await;
         evidence::take_rest(&namespace, &mut results).await;
-        story::check(&jobs, &results, &evidence::seen(&sandbox).await, &[("volcengine", 60)], losses);
+        story::check(
+            &jobs,
+            &results,
+            &evidence::seen(&sandbox).await,
+            &[("volcengine", 60)],
+            losses,
+            std::slice::from_ref(&log),
+        );
         assert!(results.values().flatten().all(|settled| settled.outcome == "dismissed"));
         evidence::assert_empty(&namespace).await;
         log

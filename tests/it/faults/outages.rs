@@ -77,12 +77,13 @@ impl Load {
         let mut results = evidence::results_of(&namespace, &jobs, within).await;
         // A copy that came of a confirm that was lost may still be on its way.
         evidence::until_idle(&namespace, &worker, within).await;
+        let log = worker.process.log();
         worker.stop().await;
         evidence::take_rest(&namespace, &mut results).await;
         let seen = evidence::seen(&sandbox).await;
         let repeated: usize = results.values().map(|mine| mine.len() - 1).sum();
         println!("{name}: {} jobs, {} requests, {repeated} results came twice", jobs.len(), seen.len());
-        story::check(&jobs, &results, &seen, &[("volcengine", QUOTA)], losses);
+        story::check(&jobs, &results, &seen, &[("volcengine", QUOTA)], losses, &[log]);
         assert!(results.values().flatten().all(|settled| settled.outcome == "dismissed"), "{name}");
         evidence::assert_empty(&namespace).await;
         drop((namespace, node));

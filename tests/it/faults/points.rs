@@ -139,6 +139,7 @@ async fn run(server: SocketAddr, sandbox: Arc<Sandbox>, row: usize, (point, nth,
     let mut results = evidence::results_of(&namespace, &jobs, SETTLED_WITHIN).await;
     assert!(broker.has_struck(), "the fault never came");
     evidence::until_idle(&namespace, &worker, SETTLED_WITHIN).await;
+    let log = worker.process.log();
     worker.stop().await;
     evidence::take_rest(&namespace, &mut results).await;
 
@@ -149,7 +150,7 @@ async fn run(server: SocketAddr, sandbox: Arc<Sandbox>, row: usize, (point, nth,
         Told::Once => Losses::None,
         Told::OnceOrMore => Losses::Senders { unknown_ids: 0 },
     };
-    story::check(&jobs, &results, &seen, &[("volcengine", QUOTA)], losses);
+    story::check(&jobs, &results, &seen, &[("volcengine", QUOTA)], losses, &[log]);
     for settled in results.values().flatten() {
         let expected = if settled.job_id.starts_with("badparam") { "rejected" } else { "dismissed" };
         assert_eq!(settled.outcome, expected, "{settled:#?}");

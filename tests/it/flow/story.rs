@@ -10,15 +10,21 @@ impl Settled {
         let log = &self.attempt_log;
         Told {
             job_id: self.job_id.clone(),
+            provider: self.provider.clone(),
             run: self.run,
             outcome: self.outcome.clone(),
             attempts: self.attempts as u32,
             transient: log.iter().filter(|attempt| attempt.verdict == "transient").count() as u32,
+            refused: log.iter().filter(|attempt| is_refusal(&attempt.verdict)).count() as u32,
             logged: log.len() as u32,
             omitted: self.attempts_omitted,
             request_ids: log.iter().filter_map(|attempt| attempt.request_id.clone()).collect(),
         }
     }
+}
+
+fn is_refusal(verdict: &str) -> bool {
+    matches!(verdict, "unauthorized" | "misconfigured")
 }
 
 impl Seen {
@@ -29,12 +35,19 @@ impl Seen {
     }
 }
 
-/// The whole story of `jobs`, judged.
+/// The whole story of `jobs`, judged; `logs` are those of its workers.
 #[track_caller]
-pub fn check(jobs: &[Job], results: &Results, seen: &[Seen], quotas: &[(&str, usize)], losses: Losses) {
+pub fn check(
+    jobs: &[Job],
+    results: &Results,
+    seen: &[Seen],
+    quotas: &[(&str, usize)],
+    losses: Losses,
+    logs: &[String],
+) {
     let submitted: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
     let results: Vec<Told> = results.values().flatten().map(Settled::told).collect();
     let arrivals: Vec<Arrival> = seen.iter().map(Seen::arrival).collect();
-    let case = Case { submitted: &submitted, results: &results, arrivals: &arrivals, quotas, max_attempts: 8, losses };
-    checker::check(&case);
+    let (submitted, results, arrivals) = (&submitted, &results, &arrivals);
+    checker::check(&Case { submitted, results, arrivals, quotas, max_attempts: 8, losses, logs });
 }

@@ -76,9 +76,10 @@ impl Scene {
     /// Waits for every result, stops the worker, and has the whole story judged.
     async fn end(self, jobs: &[Job], within: Duration, seen_before: Vec<Seen>) -> Results {
         let results = evidence::results_of(&self.namespace, jobs, within).await;
+        let log = self.worker.process.log();
         self.worker.stop().await;
         let seen = [seen_before, by_wall(evidence::seen(&self.sandbox).await)].concat();
-        story::check(jobs, &results, &seen, &[("volcengine", 60), ("huawei", 20)], Losses::None);
+        story::check(jobs, &results, &seen, &[("volcengine", 60), ("huawei", 20)], Losses::None, &[log]);
         assert_one_each(&results, jobs);
         assert_empty(&self.namespace).await;
         results
