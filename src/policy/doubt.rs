@@ -34,10 +34,20 @@ pub enum Blame {
     Job(u32),
 }
 
+/// What a refusal is worth as evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// The job was not disproved before: it may be the provider.
+    Full,
+    /// Others have disproved the job before: it only waits for the judgement.
+    None,
+}
+
 #[derive(Debug, Clone)]
 struct Accused {
     job: JobId,
     written: Duration,
+    weight: Weight,
 }
 
 /// Some jobs were refused, and none was taken since. Witnesses are sent, one at a time.
@@ -94,14 +104,19 @@ impl Doubt {
     }
 
     /// Adds a refusal.
-    pub fn accuse(&mut self, refusal: &Refusal<'_>) {
+    pub fn accuse(&mut self, refusal: &Refusal<'_>, weight: Weight) {
         // One cloud locks a key that is tried too often: that is the graver of the two.
         if refusal.reason == SuspensionReason::Credentials {
             self.reason = refusal.reason;
         }
         match self.accused.iter_mut().find(|accused| accused.job == *refusal.job) {
-            Some(accused) => accused.written = accused.written.max(refusal.written),
-            None => self.accused.push(Accused { job: refusal.job.clone(), written: refusal.written }),
+            Some(accused) => {
+                accused.written = accused.written.max(refusal.written);
+                if weight == Weight::Full {
+                    accused.weight = weight;
+                }
+            }
+            None => self.accused.push(Accused { job: refusal.job.clone(), written: refusal.written, weight }),
         }
     }
 
@@ -118,7 +133,7 @@ impl Doubt {
 
     /// Whether so many jobs were refused.
     pub fn are_many(&self, jobs: usize) -> bool {
-        self.accused.len() >= jobs
+        self.weighty().count() >= jobs
     }
 
     /// A request that was written then was taken: whom that clears of the provider's fault.
@@ -129,14 +144,18 @@ impl Doubt {
         before.into_iter().map(|accused| accused.job).collect()
     }
 
-    /// Whether nobody is accused any more.
-    pub fn is_over(&self) -> bool {
-        self.accused.is_empty()
+    fn weighty(&self) -> impl Iterator<Item = &Accused> {
+        self.accused.iter().filter(|accused| accused.weight == Weight::Full)
     }
 
-    /// When the last refused request was written.
+    /// Whether nobody is left whose refusal may be the provider's.
+    pub fn is_over(&self) -> bool {
+        self.weighty().next().is_none()
+    }
+
+    /// When the last refused request was written, of those that may be the provider's.
     pub fn last_written(&self) -> Duration {
-        self.accused.iter().map(|accused| accused.written).max().unwrap_or_default()
+        self.weighty().map(|accused| accused.written).max().unwrap_or_default()
     }
 }
 

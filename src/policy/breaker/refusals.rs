@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Breaker, Event, Role, State, pause_after};
 use crate::model::ids::JobId;
 use crate::model::suspension::SuspensionReason;
-use crate::policy::doubt::{Blame, Doubt, Refusal};
+use crate::policy::doubt::{Blame, Doubt, Refusal, Weight};
 
 /// So many jobs refused in a row, none taken since, are the provider's refusal where nothing else is known.
 const JOBS_TO_PROVE: usize = 3;
@@ -51,11 +51,15 @@ impl Breaker {
             }
             return Some(blame);
         }
-        let jobs = self.jobs_to_prove(refusal.written);
+        let (jobs, is_known) = (self.jobs_to_prove(refusal.written), self.is_known(refusal));
         let doubt = self.doubt.get_or_insert_with(|| Doubt::new(refusal.reason, now));
-        doubt.accuse(refusal);
-        if role == Role::Probe {
-            doubt.attest(refusal.written);
+        let is_waiting = is_known && refusal.written < doubt.since + LASTING_DOUBT;
+        let weight = if is_waiting { Weight::None } else { Weight::Full };
+        doubt.accuse(refusal, weight);
+        match (role, weight) {
+            (Role::Ordinary, _) => {}
+            (Role::Probe, Weight::Full) => doubt.attest(refusal.written),
+            (Role::Probe, Weight::None) => doubt.witness_gone(),
         }
         if !doubt.is_proved(jobs) {
             return None;
@@ -89,27 +93,27 @@ impl Breaker {
         if doubt.are_many(jobs) {
             self.prove(reason, last, now);
         } else if !doubt.are_many(LAST_OF_A_BATCH + 1) && self.taken.is_some_and(|taken| last <= taken + MOMENT) {
-            self.clear(last + MOMENT);
+            self.clear(Duration::MAX);
         } else {
             doubt.is_declared = true;
         }
     }
 
-    /// Whose a refusal is, where no witness is needed. One of a job that was disproved before says nothing of the provider:
-    /// while the refusal of another one is in doubt, it does not count at all, unless that lasts: then each may tell.
+    /// Whose a refusal is, where no witness is needed.
     fn known_blame(&mut self, refusal: &Refusal<'_>) -> Option<Blame> {
-        let taken = self.taken?;
-        let is_disproved = refusal.written < taken;
-        let is_known = refusal.disproved > 0 || self.owed.contains(refusal.job);
-        let is_trusted = is_known && refusal.written <= taken + TRUST;
-        if !(is_disproved || is_trusted) {
+        let is_disproved = self.taken.is_some_and(|taken| refusal.written < taken);
+        if !is_disproved && (self.doubt.is_some() || !self.is_known(refusal)) {
             return None;
-        }
-        if let Some(doubt) = self.doubt.as_ref().filter(|_| !is_disproved) {
-            return (refusal.written < doubt.since + LASTING_DOUBT).then_some(Blame::Provider);
         }
         self.disproved += 1;
         Some(Blame::Job(1 + u32::from(self.forgive(refusal.job))))
+    }
+
+    /// Whether others have disproved the job before, not long after one was taken: that it is refused again says nothing of
+    /// the provider.
+    fn is_known(&self, refusal: &Refusal<'_>) -> bool {
+        let is_trusted = self.taken.is_some_and(|taken| refusal.written <= taken + TRUST);
+        is_trusted && (refusal.disproved > 0 || self.owed.contains(refusal.job))
     }
 
     /// Takes a job from those who are owed a word; false if it is none of them.
