@@ -42,6 +42,11 @@ pub fn redraw(frame: fmt::Arguments<'_>) {
     streams::stderr().offer_if_idle(frame.to_string().into_bytes());
 }
 
+/// Waits a moment for the terminal, so that the next [`redraw`] is seen.
+pub fn settle() {
+    streams::stderr().settle(ORDER_WAIT);
+}
+
 /// Whether something was said that could not be written, and not for want of a reader. To be asked at the end.
 pub fn is_lost() -> bool {
     match streams::stdout().failure() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::out::tell;
+use super::out::{self, tell};
 use crate::ports::meter::Meter;
 use terminal::Terminal;
 
@@ -100,6 +100,7 @@ impl Progress {
     pub fn end(self) {
         match self.look {
             Look::Bar { bar, .. } => {
+                out::settle();
                 bar.abandon();
                 tell!();
             }
@@ -110,7 +111,10 @@ impl Progress {
     /// Leaves nothing of a bar standing.
     pub fn clear(self) {
         match self.look {
-            Look::Bar { bar, .. } => bar.finish_and_clear(),
+            Look::Bar { bar, .. } => {
+                out::settle();
+                bar.finish_and_clear();
+            }
             Look::Lines { .. } => {}
         }
     }
